@@ -41,7 +41,7 @@ class dtype:
     lane: str
     np: Any
 
-    def __new__(cls, *args: object, **kwargs: object) -> dtype:
+    def __new__(cls, *args: object, **kwargs: object) -> dtype:  # noqa: PYI034 (it never returns)
         raise TypeError("cannot create 'torch.dtype' instances")
 
     def __init_subclass__(cls) -> NoReturn:
