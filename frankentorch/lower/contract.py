@@ -1,0 +1,398 @@
+"""Matrix products: batched, strided, of any size, as one kernel text per dtype and layout class.
+
+Enters: a dtype, sizes and strides (in elements), a CPU tier, an optional epilogue. Leaves: `Lowered` kernels.
+
+The arithmetic is docs/contract.md, "Contraction": fma chains over chunks of 384 k, chunk sums folded left to right in
+groups of 32, groups left to right, then the epilogue, then one rounding to the stored type.
+
+The text knows the dtype, the unit-stride axes of A and B, the tier and the epilogue; all sizes are argument words. A work
+unit is a block of one matrix of C. A unit walks chunks of k, then panels of A rows (packed to L1), then panels of B
+columns (packed to L2, or read in place when the matrix is small), keeping chunk sums of its block in scratch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from frankentorch.lower import contract_skinny
+from frankentorch.lower.contract_micro import (CHUNK, GROUP, K_PITCH, ROW_PITCH, Machine, Routine, arith, load, machine, micro, minimum, offset,
+                                               size_of, store, word)
+from frankentorch.lower.contract_pack import load_lanes, pack_a, pack_b, store_lanes
+from frankentorch.lower.kernel import Lowered, Ptr, Word
+from frankentorch.lower.lanes import Lane, LLVMLanes
+from frankentorch.lower.llvmtext import Function, module
+
+BATCH_DIMS = 3
+# Words of the kernel; strides are in bytes.
+(A, B, C, M, N, K, A_M, A_K, B_K, B_N, C_M, C_N, SIZES, A_BATCH, B_BATCH, C_BATCH, M_BLOCK, N_BLOCK, M_BLOCKS, N_BLOCKS, PACK, CHUNKS,
+ SLOT_ROW, SLOT_COL, B_AT, SLOTS_AT, TOTALS_AT, EPILOGUE) = (*range(12), 12, 15, 18, 21, *range(24, 36))
+EPILOGUE_WORDS = 3 + BATCH_DIMS
+_BASES_AT, _A_AT = 64, 512  # scratch: the segment table, the epilogue's base addresses, the A panel, then B, slots and totals
+
+
+@dataclass(frozen=True, slots=True)
+class EpilogueOperand:
+    """A tensor the epilogue reads at the output's index: strides are (*batch, row, column) in elements, 0 to broadcast."""
+
+    word: Word
+    dtype: str
+    strides: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Epilogue:
+    """What happens to a folded sum before it is rounded and stored.
+
+    ``emit(L, acc, operands)`` is a lane function in the compute type; `key` names it and is part of the symbol, so equal keys must mean
+    equal functions (and equal operand dtypes).
+    """
+
+    key: str
+    emit: Callable[[LLVMLanes, Lane, list[Lane]], Lane]
+    operands: tuple[EpilogueOperand, ...] = ()
+
+
+def bias_epilogue(word_: Word, dtype: str, strides: tuple[int, ...]) -> Epilogue:
+    """acc + bias, rounded once; `strides` (*batch, row, column) choose a bias per column, per row or per element."""
+    return Epilogue(f"bias_{dtype}", lambda L, acc, operands: acc + operands[0], (EpilogueOperand(word_, dtype, strides),))
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One product after its batch is normalised: strides of A are (*batch, m, k), of B (*batch, k, n), of C (*batch, m, n)."""
+
+    batch: tuple[int, ...]
+    m: int
+    n: int
+    k: int
+    a: tuple[int, ...]
+    b: tuple[int, ...]
+    c: tuple[int, ...]
+    extra: tuple[tuple[int, ...], ...] = ()
+
+    def transposed(self) -> Problem:
+        """The same product as C^T = B^T A^T: every chain is the same chain."""
+        def flip(s: tuple[int, ...]) -> tuple[int, ...]:
+            return (*s[:-2], s[-1], s[-2])
+
+        return Problem(self.batch, self.n, self.m, self.k, flip(self.b), flip(self.a), flip(self.c), tuple(map(flip, self.extra)))
+
+
+def lower_matmul(dtype: str, batch: Sequence[int], m: int, n: int, k: int, a_strides: Sequence[int], b_strides: Sequence[int],
+                 c_strides: Sequence[int], *, tier: str, out_dtype: str | None = None, epilogue: Epilogue | None = None,
+                 a: Word = Ptr(0), b: Word = Ptr(1), c: Word = Ptr(2), threads: int = 2) -> list[Lowered]:
+    """C[batch, m, n] = A[batch, m, k] B[batch, k, n].
+
+    dtype: the lane type of A and B (f32 f64 bf16 f16 i8..i64 u8..u64); `out_dtype` that of C. Strides are in elements, (*batch, row,
+    column) of each matrix, 0 where a batch axis is broadcast; any value is valid, C's must not overlap. `threads` is a hint for the
+    number of work units and cannot change a bit. Returns nothing to run when C is empty.
+    """
+    extra = tuple(o.strides for o in epilogue.operands) if epilogue else ()
+    p = Problem(tuple(batch), m, n, k, tuple(a_strides), tuple(b_strides), tuple(c_strides), extra)
+    if 0 in (m, n, *p.batch):
+        return []
+    p = _normalise(p)
+    calls = []
+    for index in _outer_indices(p.batch[:-BATCH_DIMS]):
+        inner = Problem(p.batch[-BATCH_DIMS:], p.m, p.n, p.k, p.a[-BATCH_DIMS - 2:], p.b[-BATCH_DIMS - 2:], p.c[-BATCH_DIMS - 2:],
+                        tuple(s[-BATCH_DIMS - 2:] for s in p.extra))
+        shift = [sum(i * s for i, s in zip(index, strides, strict=False)) for strides in (p.a, p.b, p.c, *p.extra)]
+        words = [a, b, c, *(o.word for o in epilogue.operands)] if epilogue else [a, b, c]
+        types = [dtype, dtype, out_dtype or dtype, *(o.dtype for o in epilogue.operands)] if epilogue else [dtype, dtype, out_dtype or dtype]
+        moved = [_advance(w, s * size_of(t)) for w, s, t in zip(words, shift, types, strict=True)]
+        swapped = _prefers_transposed(inner)
+        if swapped:
+            inner, moved[:2] = inner.transposed(), [moved[1], moved[0]]
+        calls.append(_lower_one(dtype, out_dtype or dtype, inner, moved, tier, epilogue, threads))
+    return calls
+
+
+def _advance(w: Word, by: int) -> Word:
+    if by == 0:
+        return w
+    if not isinstance(w, Ptr):
+        raise TypeError("an operand of a product with many batch axes must be a Ptr")
+    return Ptr(w.operand, w.byte_offset + by)
+
+
+def _outer_indices(sizes: tuple[int, ...]) -> list[tuple[int, ...]]:
+    out: list[tuple[int, ...]] = [()]
+    for s in sizes:
+        out = [(*index, i) for index in out for i in range(s)]
+    return out
+
+
+def _normalise(p: Problem) -> Problem:
+    """Drop batch axes of size 1, fold an axis that only A and C have into the rows, merge neighbours, pad to BATCH_DIMS."""
+    batch = list(p.batch)
+    all_ = [list(s) for s in (p.a, p.b, p.c, *p.extra)]
+    m = p.m
+    for i in reversed(range(len(batch))):
+        if batch[i] == 1:
+            del batch[i]
+            for s in all_:
+                del s[i]
+    while batch and all_[1][-3] == 0 and all(s[-3] == m * s[-2] or m == 1 for j, s in enumerate(all_) if j != 1):
+        for j, s in enumerate(all_):
+            if m == 1 and j != 1:
+                s[-2] = s[-3]
+            del s[-3]
+        m *= batch.pop()
+    i = len(batch) - 1
+    while i > 0:
+        if all(s[i - 1] == batch[i] * s[i] for s in all_):
+            batch[i - 1:i + 1] = [batch[i - 1] * batch[i]]
+            for s in all_:
+                del s[i - 1]
+        i -= 1
+    pad = max(0, BATCH_DIMS - len(batch))
+    batch = [1] * pad + batch
+    a, b, c, *extra = (tuple([0] * pad + s) for s in all_)
+    return Problem(tuple(batch), m, p.n, p.k, a, b, c, tuple(extra))
+
+
+def _prefers_transposed(p: Problem) -> bool:
+    if p.n == 1 or (p.n <= 4 and p.m >= 4 * p.n):
+        return p.m > 1
+    if p.m <= contract_skinny.MAX_ROWS and p.n > p.m:
+        return False
+    return p.c[-2] == 1 and p.c[-1] != 1
+
+
+def _class(unit: int, size: int, other: int, other_size: int, names: str) -> str:
+    """Which of two axes has stride 1; an axis of size 1 is as good as unit-stride where the other is not."""
+    if unit == 1:
+        return names[0]
+    if other == 1:
+        return names[1]
+    if size == 1:
+        return names[0]
+    return names[1] if other_size == 1 else "g"
+
+
+def _split(size: int, step: int, most: int) -> tuple[int, int]:
+    """Blocks of at most `most` (a multiple of `step`) which share `size` evenly: (block, count)."""
+    count = -(-size // most)
+    block = -(-(-(-size // count)) // step) * step
+    return block, -(-size // block)
+
+
+def _lower_one(dtype: str, out_dtype: str, p: Problem, words: list[Word], tier: str, epilogue: Epilogue | None, threads: int) -> Lowered:
+    mach = machine(dtype, tier)
+    tile_m, tile_n = mach.rows[0], mach.columns
+    a_class = _class(p.a[-1], p.k, p.a[-2], p.m, "km")
+    b_class = _class(p.b[-1], p.n, p.b[-2], p.k, "nk")
+    matrices = p.batch[0] * p.batch[1] * p.batch[2]
+    if p.m <= contract_skinny.MAX_ROWS and p.n >= tile_n and a_class == "k" and b_class != "g":
+        pass  # filled by the skinny kernels
+    n_block, n_blocks = _split(p.n, tile_n, 480 // (2 if mach.size == 8 else 1))
+    wanted = min(max(1, matrices * p.m * p.n * p.k // 500_000), 4 * threads)
+    most_m = max(tile_m, 264 // tile_m * tile_m)
+    m_block, m_blocks = _split(p.m, tile_m, most_m)
+    while matrices * m_blocks * n_blocks < wanted and m_block > 2 * tile_m:
+        m_block, m_blocks = _split(p.m, tile_m, max(tile_m, (m_block // 2) // tile_m * tile_m))
+    while matrices * m_blocks * n_blocks < wanted and n_block > 2 * tile_n:
+        n_block, n_blocks = _split(p.n, tile_n, max(tile_n, (n_block // 2) // tile_n * tile_n))
+    chunks = max(1, -(-p.k // CHUNK))
+    in_place = b_class == "n" and mach.compute == dtype and (p.m <= 2 * tile_m or p.n * p.k <= 65536 and p.b[-2] * mach.size % 4096 != 0)
+    a_bytes = max(tile_m * ROW_PITCH, CHUNK * K_PITCH) * mach.size
+    b_bytes = n_block * CHUNK * mach.size
+    block_bytes = m_block * n_block * mach.size if chunks > 1 else tile_m * tile_n * mach.size
+    b_at = _align(_A_AT + a_bytes)
+    slots_at = _align(b_at + b_bytes)
+    totals_at = _align(slots_at + block_bytes)
+    scratch = totals_at + (block_bytes if chunks > GROUP else 0)
+    slot_row, slot_col = (n_block * tile_m * mach.size, tile_m * tile_n * mach.size) if chunks > 1 else (0, 0)
+    size, out_size = size_of(dtype), size_of(out_dtype)
+    args: list[Word] = [words[0], words[1], words[2], p.m, p.n, p.k, p.a[-2] * size, p.a[-1] * size, p.b[-2] * size, p.b[-1] * size,
+                        p.c[-2] * out_size, p.c[-1] * out_size, *p.batch, *(s * size for s in p.a[:-2]), *(s * size for s in p.b[:-2]),
+                        *(s * out_size for s in p.c[:-2]), m_block, n_block, m_blocks, n_blocks, 0 if in_place else 1, chunks,
+                        slot_row, slot_col, b_at, slots_at, totals_at]
+    for w, o, strides in zip(words[3:], epilogue.operands if epilogue else (), p.extra, strict=True):
+        args += [w, *(s * size_of(o.dtype) for s in (*strides[-2:], *strides[:-2]))]
+    text, symbol = _text(dtype, out_dtype, a_class, b_class, tier, epilogue.key if epilogue else "", _Hold(epilogue))
+    units = matrices * m_blocks * n_blocks
+    work = max(1, m_block * n_block * p.k)
+    return Lowered(text, symbol, args, units, max(1, 200_000 // work), scratch)
+
+
+def _align(x: int) -> int:
+    return -(-x // 64) * 64
+
+
+class _Hold:
+    """Carries an epilogue past the cache key: its key string stands for it."""
+
+    def __init__(self, epilogue: Epilogue | None) -> None:
+        self.epilogue = epilogue
+
+    def __hash__(self) -> int:
+        return 0
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Hold)
+
+
+@lru_cache(maxsize=256)
+def _text(dtype: str, out_dtype: str, a_class: str, b_class: str, tier: str, key: str, hold: _Hold) -> tuple[str, str]:
+    """The module of one specialisation, and its symbol."""
+    mach = machine(dtype, tier)
+    symbol = "_".join(["matmul", dtype, out_dtype, a_class + b_class, tier.replace(".", ""), *([key] if key else [])])
+    k_major = a_class == "m"
+    parts = [pack_a(mach, dtype, a_class), pack_b(mach, dtype, b_class), *(micro(mach, r, k_major) for r in mach.rows),
+             finish(mach, out_dtype, hold.epilogue), _driver(symbol, mach, dtype, hold.epilogue)]
+    return assemble(parts), symbol
+
+
+def assemble(parts: list[Function]) -> str:
+    """One module from functions which may call each other."""
+    defined = {f.name for f in parts}
+    declares = {n: d for f in parts for n, d in f.declares.items() if n not in defined}
+    return module(parts, declares)
+
+
+def finish(m: Machine, out_dtype: str, epilogue: Epilogue | None) -> Function:
+    """``finish(slot, rows, cols, c, c_row, c_col, bases, row, col)``: the epilogue and the store of one tile.
+
+    `c` is the tile's first output; `bases` holds (address, row stride, column stride) of each epilogue operand, indexed by
+    the absolute `row` and `col`.
+    """
+    f = Routine("finish", [("ptr", "slot"), ("i64", "rows"), ("i64", "cols"), ("ptr", "c"), ("i64", "c_row"), ("i64", "c_col"),
+                            ("ptr", "bases"), ("i64", "row"), ("i64", "col")])
+    unit = f.op(f"icmp eq i64 %c_col, {size_of(out_dtype)}")
+    with f.loop("0", "%rows") as r:
+        from_row = offset(f, "%slot", r.iv, m.columns * m.size)
+        to_row = offset(f, "%c", arith(f, "mul", r.iv, "%c_row"), 1)
+        row = arith(f, "add", "%row", r.iv)
+        with f.loop("0", "%cols", m.lanes) as j:
+            acc = load(f, m.vector, offset(f, from_row, j.iv, m.size), m.size)
+            count = arith(f, "sub", "%cols", j.iv)
+            if epilogue is not None:
+                lanes = m.lanes_of(f)
+                col = arith(f, "add", "%col", j.iv)
+                values = [lanes.wrap(m.compute, _operand(f, m, o.dtype, t, row, col, count)) for t, o in enumerate(epilogue.operands)]
+                acc = epilogue.emit(lanes, lanes.wrap(m.compute, acc), values).v
+            store_lanes(f, m, out_dtype, acc, offset(f, to_row, arith(f, "mul", j.iv, "%c_col"), 1), "%c_col", count, unit)
+    return f
+
+
+def _operand(f: Function, m: Machine, dtype: str, index: int, row: str, col: str, count: str) -> str:
+    base, row_step, col_step = (word(f, "%bases", 3 * index + i, t) for i, t in enumerate(("ptr", "i64", "i64")))
+    p = offset(f, offset(f, base, arith(f, "mul", row, row_step), 1), arith(f, "mul", col, col_step), 1)
+    return load_lanes(f, m, dtype, p, col_step, count)
+
+
+def _batch_offset(f: Function, first: int, index: list[str]) -> str:
+    total = "0"
+    for i, b in enumerate(index):
+        total = arith(f, "add", total, arith(f, "mul", b, word(f, "%args", first + i)))
+    return total
+
+
+def _driver(symbol: str, m: Machine, dtype: str, epilogue: Epilogue | None) -> Function:
+    f = Routine(symbol, [("ptr", "args"), ("i64", "lo"), ("i64", "hi"), ("ptr", "scratch")], linkage="")
+    w = {i: word(f, "%args", i) for i in (M, N, K, A_M, A_K, B_K, B_N, C_M, C_N, M_BLOCK, N_BLOCK, M_BLOCKS, N_BLOCKS, PACK, CHUNKS,
+                                          SLOT_ROW, SLOT_COL, B_AT, SLOTS_AT, TOTALS_AT)}
+    a, b, c = (word(f, "%args", i, "ptr") for i in (A, B, C))
+    s1, s2 = word(f, "%args", SIZES + 1), word(f, "%args", SIZES + 2)
+    panel_a, panels_b = offset(f, "%scratch", str(_A_AT), 1), offset(f, "%scratch", w[B_AT], 1)
+    slots, totals = offset(f, "%scratch", w[SLOTS_AT], 1), offset(f, "%scratch", w[TOTALS_AT], 1)
+    bases = offset(f, "%scratch", str(_BASES_AT), 1)
+    one_chunk = f.op(f"icmp eq i64 {w[CHUNKS]}, 1")
+    with f.loop("%lo", "%hi", carried=[("ptr", "null")]) as u:
+        ib, rest = arith(f, "urem", u.iv, w[M_BLOCKS]), arith(f, "udiv", u.iv, w[M_BLOCKS])
+        jb, rest = arith(f, "urem", rest, w[N_BLOCKS]), arith(f, "udiv", rest, w[N_BLOCKS])
+        b2, rest = arith(f, "urem", rest, s2), arith(f, "udiv", rest, s2)
+        index = [arith(f, "udiv", rest, s1), arith(f, "urem", rest, s1), b2]
+        m0, n0 = arith(f, "mul", ib, w[M_BLOCK]), arith(f, "mul", jb, w[N_BLOCK])
+        rows = minimum(f, arith(f, "sub", w[M], m0), w[M_BLOCK])
+        cols = minimum(f, arith(f, "sub", w[N], n0), w[N_BLOCK])
+        a_block = offset(f, offset(f, a, _batch_offset(f, A_BATCH, index), 1), arith(f, "mul", m0, w[A_M]), 1)
+        b_block = offset(f, offset(f, b, _batch_offset(f, B_BATCH, index), 1), arith(f, "mul", n0, w[B_N]), 1)
+        c_block = offset(f, offset(f, c, _batch_offset(f, C_BATCH, index), 1), arith(f, "mul", m0, w[C_M]), 1)
+        c_block = offset(f, c_block, arith(f, "mul", n0, w[C_N]), 1)
+        for t in range(len(epilogue.operands) if epilogue else 0):
+            at = EPILOGUE + t * EPILOGUE_WORDS
+            store(f, "ptr", offset(f, word(f, "%args", at, "ptr"), _batch_offset(f, at + 3, index), 1), offset(f, bases, str(3 * t), 8), 8)
+            for i in (1, 2):
+                store(f, "i64", word(f, "%args", at + i), offset(f, bases, str(3 * t + i), 8), 8)
+        known = f.op(f"and i1 {one_chunk}, {f.op(f'icmp eq ptr {b_block}, {u.vars[0]}')}")
+        whole_cols = arith(f, "mul", arith(f, "udiv", cols, m.columns), m.columns)
+        packing = f.op(f"icmp ne i64 {w[PACK]}, 0")
+        unpacked_cols = f.op(f"select i1 {packing}, i64 0, i64 {whole_cols}")
+        pack_from = f.op(f"select i1 {known}, i64 {cols}, i64 {unpacked_cols}")
+        with f.loop("0", w[CHUNKS]) as p:
+            k0 = arith(f, "mul", p.iv, CHUNK)
+            kc = minimum(f, arith(f, "sub", w[K], k0), str(CHUNK))
+            store(f, "i64", "0", "%scratch", 8)
+            store(f, "i64", kc, offset(f, "%scratch", "1", 8), 8)
+            b_chunk = offset(f, b_block, arith(f, "mul", k0, w[B_K]), 1)
+            with f.loop(pack_from, cols, m.columns) as j:
+                src = offset(f, b_chunk, arith(f, "mul", j.iv, w[B_N]), 1)
+                have = minimum(f, arith(f, "sub", cols, j.iv), str(m.columns))
+                f.do(f"call void @pack_b(ptr {src}, i64 {w[B_K]}, i64 {w[B_N]}, i64 {have}, i64 {kc}, "
+                     f"ptr {offset(f, panels_b, j.iv, CHUNK * m.size)})")
+            a_chunk = offset(f, a_block, arith(f, "mul", k0, w[A_K]), 1)
+            last = f.op(f"icmp eq i64 {arith(f, 'add', p.iv, 1)}, {w[CHUNKS]}")
+            in_group = arith(f, "urem", p.iv, GROUP)
+            add = f.op(f"icmp ne i64 {in_group}, 0")
+            group_end = f.op(f"or i1 {last}, {f.op(f'icmp eq i64 {in_group}, {GROUP - 1}')}")
+            later_group = f.op(f"icmp sge i64 {p.iv}, {GROUP}")
+            with f.loop("0", rows, m.rows[0]) as i:
+                have_rows = minimum(f, arith(f, "sub", rows, i.iv), str(m.rows[0]))
+                height = tile_height(f, m, have_rows)
+                f.do(f"call void @pack_a(ptr {offset(f, a_chunk, arith(f, 'mul', i.iv, w[A_M]), 1)}, i64 {w[A_M]}, i64 {w[A_K]}, "
+                     f"i64 {have_rows}, i64 {height}, i64 {kc}, ptr {panel_a})")
+                row_at = arith(f, "mul", arith(f, "udiv", i.iv, m.rows[0]), w[SLOT_ROW])
+                with f.loop("0", cols, m.columns) as j:
+                    have = minimum(f, arith(f, "sub", cols, j.iv), str(m.columns))
+                    direct = f.op(f"icmp slt i64 {j.iv}, {unpacked_cols}")
+                    there, here = offset(f, b_chunk, arith(f, "mul", j.iv, w[B_N]), 1), offset(f, panels_b, j.iv, CHUNK * m.size)
+                    b_at = f.op(f"select i1 {direct}, ptr {there}, ptr {here}")
+                    ldb = f.op(f"select i1 {direct}, i64 {w[B_K]}, i64 {m.columns * m.size}")
+                    at = arith(f, "add", row_at, arith(f, "mul", arith(f, "udiv", j.iv, m.columns), w[SLOT_COL]))
+                    slot, total = offset(f, slots, at, 1), offset(f, totals, at, 1)
+                    call_micro(f, m, height, panel_a, b_at, ldb, "%scratch", "1", slot, add)
+                    with f.when(group_end):
+                        fold_groups(f, m, slot, total, later_group, last)
+                        with f.when(last):
+                            to = offset(f, offset(f, c_block, arith(f, "mul", i.iv, w[C_M]), 1), arith(f, "mul", j.iv, w[C_N]), 1)
+                            f.do(f"call void @finish(ptr {slot}, i64 {have_rows}, i64 {have}, ptr {to}, i64 {w[C_M]}, i64 {w[C_N]}, "
+                                 f"ptr {bases}, i64 {arith(f, 'add', m0, i.iv)}, i64 {arith(f, 'add', n0, j.iv)})")
+        u.next([b_block])
+    return f
+
+
+def tile_height(f: Function, m: Machine, have: str) -> str:
+    """The least micro-kernel height that holds `have` rows."""
+    height = str(m.rows[0])
+    for r in m.rows[1:]:
+        height = f.op(f"select i1 {f.op(f'icmp sle i64 {have}, {r}')}, i64 {r}, i64 {height}")
+    return height
+
+
+def call_micro(f: Function, m: Machine, height: str, a: str, b: str, ldb: str, segments: str, count: str, slot: str, add: str) -> None:
+    """Call the micro-kernel of the given height."""
+    done = f.label("computed")
+    for r in m.rows:
+        yes, no = f.label(f"rows{r}"), f.label("else")
+        if r != m.rows[-1]:
+            f.branch_if(f.op(f"icmp eq i64 {height}, {r}"), yes, no)
+            f.block(yes)
+        f.do(f"call void @micro_{r}(ptr {a}, ptr {b}, i64 {ldb}, ptr {segments}, i64 {count}, ptr {slot}, i1 {add})")
+        f.branch(done)
+        if r != m.rows[-1]:
+            f.block(no)
+    f.block(done)
+
+
+def fold_groups(f: Function, m: Machine, slot: str, total: str, later: str, last: str) -> None:
+    """At the end of a group: slot = total + slot from the second group on; total = slot when more groups follow."""
+    elements = str(m.rows[0] * m.columns)
+    with f.when(later), f.loop("0", elements, m.lanes) as i:
+        at, t = offset(f, slot, i.iv, m.size), load(f, m.vector, offset(f, total, i.iv, m.size), m.size)
+        store(f, m.vector, m.add(f, t, load(f, m.vector, at, m.size)), at, m.size)
+    with f.when(f.op(f"xor i1 {last}, true")), f.loop("0", elements, m.lanes) as i:
+        store(f, m.vector, load(f, m.vector, offset(f, slot, i.iv, m.size), m.size), offset(f, total, i.iv, m.size), m.size)
