@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from frankentorch import device as devices
+from frankentorch import errors
 from frankentorch import memory_format as formats
 from frankentorch.size import Size
 
@@ -113,3 +114,12 @@ SIZE_CASES = [
 @pytest.mark.parametrize("case", SIZE_CASES, ids=range(len(SIZE_CASES)))
 def test_size(case):
     assert outcome(lambda: case(Size)) == outcome(lambda: case(torch.Size))
+
+
+def test_every_error_says_cause_example_and_remedy():
+    classes = [c for c in vars(errors).values() if isinstance(c, type) and c.__module__ == errors.__name__]
+    assert len(classes) >= 6
+    for c in classes:
+        assert all(f"{part}:" in c.__doc__ for part in ("Cause", "Example", "Remedy")), c
+    assert issubclass(errors.LinAlgError, RuntimeError) and issubclass(torch.linalg.LinAlgError, RuntimeError)
+    assert issubclass(errors.MissingName, AttributeError) and issubclass(errors.MissingName, NotImplementedError)
