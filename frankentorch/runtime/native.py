@@ -43,7 +43,7 @@ class Program:
     that finds it in use works on a copy.
     """
 
-    __slots__ = ("_keep", "_memory", "address", "n_args", "__weakref__")
+    __slots__ = ("__weakref__", "_keep", "_memory", "address", "n_args")
 
     def __init__(self, entries: Sequence[tuple[int, Sequence[int], int, int]],
                  patches: Sequence[Sequence[tuple[int, int, int]]], n_args: int,
@@ -68,7 +68,7 @@ class Program:
         self.address = self._memory.buffer_info()[0]
         self.n_args = n_args
 
-    def __call__(self, *args: int | float) -> None:
+    def __call__(self, *args: float) -> None:
         """Run it. Where time matters, call ``run(program.address, ...)`` instead."""
         runner()(self.address, *args)
 
