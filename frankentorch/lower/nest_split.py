@@ -1,0 +1,19 @@
+"""Which kernels compute a spec.
+
+Enters: a `KernelSpec`. Leaves: plans in the order in which they must run.
+"""
+
+from __future__ import annotations
+
+from frankentorch.lower.nest_canon import canonicalise
+from frankentorch.lower.nest_plan import Plan
+from frankentorch.lower.nest_pointwise import plan_pointwise
+from frankentorch.lower.spec import KernelSpec
+from frankentorch.lower.translate import LaneOf
+
+
+def plans_for(spec: KernelSpec, lane_of: LaneOf) -> list[Plan]:
+    """The plans of a spec; none when no output has an element."""
+    if all(0 in spec.shape_of(value) for value, _ in spec.outputs):
+        return []
+    return [plan_pointwise(canonicalise(spec), lane_of)]
