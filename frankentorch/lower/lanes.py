@@ -139,6 +139,13 @@ class Lanes:
         """Lane by lane, `slow()` where `cond` holds, else `fast`; the slow code is skipped when no lane needs it."""
         raise NotImplementedError
 
+    def repeat(self, state: Sequence[Lane], step: Callable[[list[Lane]], tuple[Lane, Sequence[Lane]]]) -> list[Lane]:
+        """Run `step` on the state until no lane is active; it returns (active, next), and idle lanes keep theirs.
+
+        `step` runs at least once, and an idle lane must stay idle.
+        """
+        raise NotImplementedError
+
     # Constants and operators ----------------------------------------------------------------------------------
     def lane(self, ty: str, x: Lane | float) -> Lane:
         """`x` itself when it is a lane (of type `ty`), else the constant."""
@@ -440,10 +447,7 @@ class LLVMLanes(Lanes):
 
     def rare(self, cond: Lane, slow: Callable[[], Sequence[Lane]], fast: Sequence[Lane]) -> list[Lane]:
         fn = self.fn
-        any_lane = cond.v
-        if self.lanes:
-            mask = fn.op(f"bitcast {self.type('i1')} {cond.v} to i{self.lanes}")
-            any_lane = fn.op(f"icmp ne i{self.lanes} {mask}, 0")
+        any_lane = self._any(cond)
         before, label, done = fn.current_block, fn.label("rare"), fn.label("join")
         fn.branch_if(any_lane, label, done)
         fn.block(label)
@@ -453,6 +457,33 @@ class LLVMLanes(Lanes):
         fn.block(done)
         return [self._emit(f.ty, f"phi {self.type(f.ty)} [ {f.v}, %{before} ], [ {m.v}, %{after} ]")
                 for m, f in zip(merged, fast, strict=True)]
+
+    def _any(self, cond: Lane) -> str:
+        if not self.lanes:
+            return str(cond.v)
+        mask = self.fn.op(f"bitcast {self.type('i1')} {cond.v} to i{self.lanes}")
+        return self.fn.op(f"icmp ne i{self.lanes} {mask}, 0")
+
+    def repeat(self, state: Sequence[Lane], step: Callable[[list[Lane]], tuple[Lane, Sequence[Lane]]]) -> list[Lane]:
+        fn = self.fn
+        before, head, done = fn.current_block, fn.label("repeat"), fn.label("settled")
+        fn.branch(head)
+        fn.block(head)
+        names = [fn.fresh("s") for _ in state]
+        last = [fn.fresh("n") for _ in state]
+        latch = fn.label("latch")
+        for a, name, after in zip(state, names, last, strict=True):
+            fn.do(f"{name} = phi {self.type(a.ty)} [ {a.v}, %{before} ], [ {after}, %{latch} ]")
+        old = [Lane(self, a.ty, name) for a, name in zip(state, names, strict=True)]
+        active, new = step(old)
+        fn.branch(latch)
+        fn.block(latch)
+        for a, n, after in zip(old, new, last, strict=True):
+            ty = self.type(a.ty)
+            fn.do(f"{after} = select {self.type('i1')} {active.v}, {ty} {n.v}, {ty} {a.v}")
+        fn.branch_if(self._any(active), head, done)
+        fn.block(done)
+        return [Lane(self, a.ty, after) for a, after in zip(state, last, strict=True)]
 
     def _to_f16(self, a: Lane) -> Lane:
         if not self.f16c:

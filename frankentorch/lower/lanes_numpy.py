@@ -109,6 +109,14 @@ class NumpyLanes(Lanes):
             return list(fast)
         return [self.select(cond, s, f) for s, f in zip(slow(), fast, strict=True)]
 
+    def repeat(self, state: Sequence[Lane], step: Callable[[list[Lane]], tuple[Lane, Sequence[Lane]]]) -> list[Lane]:
+        now = list(state)
+        while True:
+            active, new = step(now)
+            now = [self.select(active, n, a) for n, a in zip(new, now, strict=True)]
+            if not np.any(active.v):
+                return now
+
 
 # Exact fma in numpy -------------------------------------------------------------------------------------------
 def _two_sum(a: Any, b: Any) -> tuple[Any, Any]:
