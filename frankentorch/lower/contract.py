@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from frankentorch.lower import contract_skinny
-from frankentorch.lower.contract_micro import (CHUNK, GROUP, K_PITCH, ROW_PITCH, Machine, Routine, arith, load, machine, micro, minimum, offset,
+from frankentorch.lower.contract_micro import (CHUNK, GROUP, K_PITCH, PANEL, ROW_PITCH, Machine, Routine, arith, load, machine, micro, minimum, offset,
                                                size_of, store, word)
 from frankentorch.lower.contract_pack import load_lanes, pack_a, pack_b, store_lanes
 from frankentorch.lower.kernel import Lowered, Ptr, Word
@@ -179,6 +179,26 @@ def _split(size: int, step: int, most: int) -> tuple[int, int]:
     return block, -(-size // block)
 
 
+def _blocks(mach: Machine, matrices: int, m: int, n: int, k: int, threads: int) -> tuple[int, int, int, int]:
+    """Block sizes and counts: blocks as large as the caches like, then halved until the threads have enough to share."""
+    narrow = 2 if mach.size == 8 else 1
+    wanted = min(2 * threads, matrices * m * n * max(k, 1) // 1_000_000)
+    most_m, most_n = 528 // mach.rows[0] * mach.rows[0], 512 // narrow
+    while True:
+        m_block, m_blocks = _split(m, mach.rows[0], most_m)
+        n_block, n_blocks = _split(n, mach.columns, most_n)
+        if matrices * m_blocks * n_blocks >= wanted:
+            break
+        # Cut the rows unless that would leave too few of them to pay for packing B again.
+        if m_block >= 16 * mach.rows[0]:
+            most_m = max(m_block // 2 // mach.rows[0], 1) * mach.rows[0]
+        elif n_block >= 2 * mach.columns:
+            most_n = max(n_block // 2 // mach.columns, 1) * mach.columns
+        else:
+            break
+    return m_block, m_blocks, n_block, n_blocks
+
+
 def _lower_one(dtype: str, out_dtype: str, p: Problem, words: list[Word], tier: str, epilogue: Epilogue | None, threads: int) -> Lowered:
     mach = machine(dtype, tier)
     tile_m, tile_n = mach.rows[0], mach.columns
@@ -187,18 +207,11 @@ def _lower_one(dtype: str, out_dtype: str, p: Problem, words: list[Word], tier: 
     matrices = p.batch[0] * p.batch[1] * p.batch[2]
     if p.m <= contract_skinny.MAX_ROWS and p.n >= tile_n and a_class == "k" and b_class != "g":
         pass  # filled by the skinny kernels
-    n_block, n_blocks = _split(p.n, tile_n, 480 // (2 if mach.size == 8 else 1))
-    wanted = min(max(1, matrices * p.m * p.n * p.k // 500_000), 4 * threads)
-    most_m = max(tile_m, 264 // tile_m * tile_m)
-    m_block, m_blocks = _split(p.m, tile_m, most_m)
-    while matrices * m_blocks * n_blocks < wanted and m_block > 2 * tile_m:
-        m_block, m_blocks = _split(p.m, tile_m, max(tile_m, (m_block // 2) // tile_m * tile_m))
-    while matrices * m_blocks * n_blocks < wanted and n_block > 2 * tile_n:
-        n_block, n_blocks = _split(p.n, tile_n, max(tile_n, (n_block // 2) // tile_n * tile_n))
+    m_block, m_blocks, n_block, n_blocks = _blocks(mach, matrices, p.m, p.n, p.k, threads)
     chunks = max(1, -(-p.k // CHUNK))
     in_place = b_class == "n" and mach.compute == dtype and (p.m <= 2 * tile_m or p.n * p.k <= 65536 and p.b[-2] * mach.size % 4096 != 0)
     a_bytes = max(tile_m * ROW_PITCH, CHUNK * K_PITCH) * mach.size
-    b_bytes = n_block * CHUNK * mach.size
+    b_bytes = n_block * PANEL * mach.size
     block_bytes = m_block * n_block * mach.size if chunks > 1 else tile_m * tile_n * mach.size
     b_at = _align(_A_AT + a_bytes)
     slots_at = _align(b_at + b_bytes)
@@ -242,7 +255,7 @@ def _text(dtype: str, out_dtype: str, a_class: str, b_class: str, tier: str, key
     symbol = "_".join(["matmul", dtype, out_dtype, a_class + b_class, tier.replace(".", ""), *([key] if key else [])])
     k_major = a_class == "m"
     parts = [pack_a(mach, dtype, a_class), pack_b(mach, dtype, b_class), *(micro(mach, r, k_major) for r in mach.rows),
-             finish(mach, out_dtype, hold.epilogue), _driver(symbol, mach, dtype, hold.epilogue)]
+             finish(mach, out_dtype, hold.epilogue), _driver(symbol, mach, hold.epilogue)]
     return assemble(parts), symbol
 
 
@@ -291,7 +304,7 @@ def _batch_offset(f: Function, first: int, index: list[str]) -> str:
     return total
 
 
-def _driver(symbol: str, m: Machine, dtype: str, epilogue: Epilogue | None) -> Function:
+def _driver(symbol: str, m: Machine, epilogue: Epilogue | None) -> Function:
     f = Routine(symbol, [("ptr", "args"), ("i64", "lo"), ("i64", "hi"), ("ptr", "scratch")], linkage="")
     w = {i: word(f, "%args", i) for i in (M, N, K, A_M, A_K, B_K, B_N, C_M, C_N, M_BLOCK, N_BLOCK, M_BLOCKS, N_BLOCKS, PACK, CHUNKS,
                                           SLOT_ROW, SLOT_COL, B_AT, SLOTS_AT, TOTALS_AT)}
@@ -329,11 +342,8 @@ def _driver(symbol: str, m: Machine, dtype: str, epilogue: Epilogue | None) -> F
             store(f, "i64", "0", "%scratch", 8)
             store(f, "i64", kc, offset(f, "%scratch", "1", 8), 8)
             b_chunk = offset(f, b_block, arith(f, "mul", k0, w[B_K]), 1)
-            with f.loop(pack_from, cols, m.columns) as j:
-                src = offset(f, b_chunk, arith(f, "mul", j.iv, w[B_N]), 1)
-                have = minimum(f, arith(f, "sub", cols, j.iv), str(m.columns))
-                f.do(f"call void @pack_b(ptr {src}, i64 {w[B_K]}, i64 {w[B_N]}, i64 {have}, i64 {kc}, "
-                     f"ptr {offset(f, panels_b, j.iv, CHUNK * m.size)})")
+            f.do(f"call void @pack_b(ptr {offset(f, b_chunk, arith(f, 'mul', pack_from, w[B_N]), 1)}, i64 {w[B_K]}, i64 {w[B_N]}, "
+                 f"i64 {arith(f, 'sub', cols, pack_from)}, i64 {kc}, ptr {offset(f, panels_b, pack_from, PANEL * m.size)})")
             a_chunk = offset(f, a_block, arith(f, "mul", k0, w[A_K]), 1)
             last = f.op(f"icmp eq i64 {arith(f, 'add', p.iv, 1)}, {w[CHUNKS]}")
             in_group = arith(f, "urem", p.iv, GROUP)
@@ -349,7 +359,7 @@ def _driver(symbol: str, m: Machine, dtype: str, epilogue: Epilogue | None) -> F
                 with f.loop("0", cols, m.columns) as j:
                     have = minimum(f, arith(f, "sub", cols, j.iv), str(m.columns))
                     direct = f.op(f"icmp slt i64 {j.iv}, {unpacked_cols}")
-                    there, here = offset(f, b_chunk, arith(f, "mul", j.iv, w[B_N]), 1), offset(f, panels_b, j.iv, CHUNK * m.size)
+                    there, here = offset(f, b_chunk, arith(f, "mul", j.iv, w[B_N]), 1), offset(f, panels_b, j.iv, PANEL * m.size)
                     b_at = f.op(f"select i1 {direct}, ptr {there}, ptr {here}")
                     ldb = f.op(f"select i1 {direct}, i64 {w[B_K]}, i64 {m.columns * m.size}")
                     at = arith(f, "add", row_at, arith(f, "mul", arith(f, "udiv", j.iv, m.columns), w[SLOT_COL]))

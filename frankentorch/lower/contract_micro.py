@@ -17,6 +17,7 @@ from frankentorch.lower.llvmtext import Function, splat
 
 CHUNK = 384
 GROUP = 32
+PANEL = CHUNK + 2  # rows reserved for a B panel; panels must not share cache sets
 TIERS = ("avx512", "avx2", "sse4.2")
 # The features of each tier, as LLVM spells them; the build machine's own cpu name must not leak into the text.
 FEATURES = {"avx512": "+avx512f,+avx512bw,+avx512dq,+avx512vl,+avx512cd,+avx2,+fma,+f16c,+bmi,+bmi2,+popcnt,+lzcnt,-prefer-256-bit",
@@ -25,6 +26,7 @@ _COMPUTE = {"bf16": "f32", "f16": "f32", "i8": "i32", "u8": "i32", "i16": "i32",
 _BYTES = {"i8": 1, "u8": 1, "i16": 2, "u16": 2, "f16": 2, "bf16": 2, "i32": 4, "u32": 4, "f32": 4,
           "i64": 8, "u64": 8, "f64": 8}
 ROW_PITCH = CHUNK + 16  # elements between rows of a row-major A panel; not a power of two, so rows do not share cache sets
+AHEAD = 16  # rows of B to prefetch ahead
 K_PITCH = 16  # elements between k of a k-major A panel
 
 
@@ -133,6 +135,11 @@ def load(f: Function, type_: str, p: str, align: int) -> str:
 
 def store(f: Function, type_: str, value: str, p: str, align: int) -> None:
     f.do(f"store {type_} {value}, ptr {p}, align {align}")
+
+
+def prefetch(f: Function, p: str, write: bool = False) -> None:
+    """Bring a cache line near. Any address is allowed."""
+    f.call("llvm.prefetch.p0", "void", [("ptr", p), ("i32", "1" if write else "0"), ("i32", "2"), ("i32", "1")])
 
 
 def minimum(f: Function, a: str, b: str) -> str:

@@ -8,7 +8,7 @@ zero, or a copy of a real row, never stale memory: a denormal there would be slo
 
 from __future__ import annotations
 
-from frankentorch.lower.contract_micro import (K_PITCH, ROW_PITCH, Machine, Routine, arith, load, maximum, minimum, offset, size_of, store)
+from frankentorch.lower.contract_micro import (K_PITCH, PANEL, ROW_PITCH, Machine, Routine, arith, load, maximum, minimum, offset, size_of, store)
 from frankentorch.lower.lanes import llvm_type
 from frankentorch.lower.llvmtext import Function
 
@@ -111,40 +111,47 @@ def pack_a(m: Machine, dtype: str, layout: str) -> Function:
 
 
 def pack_b(m: Machine, dtype: str, layout: str) -> Function:
-    """`layout` is the unit-stride axis of B: "n", "k" or "g". The panel is ``[k][columns]``."""
+    """`layout` is the unit-stride axis of B: "n", "k" or "g". The block is panels of ``[CHUNK][columns]``."""
     f = Routine("pack_b", [("ptr", "src"), ("i64", "k"), ("i64", "col"), ("i64", "cols"), ("i64", "kc"), ("ptr", "dst")])
-    {"n": _pack_rows, "k": _pack_transposed, "g": _pack_scattered}[layout](f, m, dtype)
+    if layout == "n":
+        _pack_rows(f, m, dtype)
+        return f
+    with f.loop("0", "%cols", m.columns) as j:
+        have = minimum(f, arith(f, "sub", "%cols", j.iv), str(m.columns))
+        src, dst = offset(f, "%src", arith(f, "mul", j.iv, "%col"), 1), offset(f, "%dst", j.iv, PANEL * m.size)
+        (_pack_transposed if layout == "k" else _pack_scattered)(f, m, dtype, src, dst, have)
     return f
 
 
 def _pack_rows(f: Function, m: Machine, dtype: str) -> None:
-    whole, ragged, done = f.label("whole"), f.label("ragged"), f.label("packed")
-    f.branch_if(f.op(f"icmp eq i64 %cols, {m.columns}"), whole, ragged)
-    f.block(whole)
+    # Whole rows of B at a time: the source is read in order, however far apart its rows are.
+    panel = PANEL * m.columns * m.size
+    whole = arith(f, "mul", arith(f, "udiv", "%cols", m.columns), m.columns)
+    rest = arith(f, "sub", "%cols", whole)
+    ragged = f.op(f"icmp sgt i64 {rest}, 0")
     with f.loop("0", "%kc") as k:
         src, dst = offset(f, "%src", arith(f, "mul", k.iv, "%k"), 1), offset(f, "%dst", k.iv, m.columns * m.size)
-        for v in range(m.vectors):
-            raw = load(f, _vector(llvm_type(dtype), m.lanes), offset(f, src, str(v * m.lanes), size_of(dtype)), size_of(dtype))
-            store(f, m.vector, to_compute(f, m, dtype, raw, m.lanes), offset(f, dst, str(v * m.lanes), m.size), m.size)
-    f.branch(done)
-    f.block(ragged)
-    with f.loop("0", "%kc") as k:
-        src, dst = offset(f, "%src", arith(f, "mul", k.iv, "%k"), 1), offset(f, "%dst", k.iv, m.columns * m.size)
-        for v in range(m.vectors):
-            store(f, m.vector, m.zero(), offset(f, dst, str(v * m.lanes), m.size), m.size)
-        copy_run(f, m, dtype, src, dst, "%cols")
-    f.branch(done)
-    f.block(done)
+        with f.loop("0", whole, m.columns, carried=[("ptr", dst)]) as j:
+            at = offset(f, src, j.iv, size_of(dtype))
+            for v in range(m.vectors):
+                raw = load(f, _vector(llvm_type(dtype), m.lanes), offset(f, at, str(v * m.lanes), size_of(dtype)), size_of(dtype))
+                store(f, m.vector, to_compute(f, m, dtype, raw, m.lanes), offset(f, j.vars[0], str(v * m.lanes), m.size), m.size)
+            j.next([offset(f, j.vars[0], str(panel), 1)])
+        with f.when(ragged):
+            to = j.results[0]
+            for v in range(m.vectors):
+                store(f, m.vector, m.zero(), offset(f, to, str(v * m.lanes), m.size), m.size)
+            copy_run(f, m, dtype, offset(f, src, whole, size_of(dtype)), to, rest)
 
 
-def _pack_scattered(f: Function, m: Machine, dtype: str) -> None:
+def _pack_scattered(f: Function, m: Machine, dtype: str, src: str, dst: str, cols: str) -> None:
     with f.loop("0", "%kc") as k:
-        dst = offset(f, "%dst", k.iv, m.columns * m.size)
+        to = offset(f, dst, k.iv, m.columns * m.size)
         for v in range(m.vectors):
-            store(f, m.vector, m.zero(), offset(f, dst, str(v * m.lanes), m.size), m.size)
-        src = offset(f, "%src", arith(f, "mul", k.iv, "%k"), 1)
-        with f.loop("0", "%cols") as n:
-            copy_scalar(f, m, dtype, offset(f, src, arith(f, "mul", n.iv, "%col"), 1), offset(f, dst, n.iv, m.size))
+            store(f, m.vector, m.zero(), offset(f, to, str(v * m.lanes), m.size), m.size)
+        row = offset(f, src, arith(f, "mul", k.iv, "%k"), 1)
+        with f.loop("0", cols) as n:
+            copy_scalar(f, m, dtype, offset(f, row, arith(f, "mul", n.iv, "%col"), 1), offset(f, to, n.iv, m.size))
 
 
 def concat(f: Function, scalar: str, parts: list[str], lanes: int) -> str:
@@ -189,24 +196,23 @@ def row_table(f: Function, m: Machine, src: str, stride: str, count: str) -> str
     return table
 
 
-def _pack_transposed(f: Function, m: Machine, dtype: str) -> None:
+def _pack_transposed(f: Function, m: Machine, dtype: str, src: str, dst: str, cols: str) -> None:
     step = 4 * size_of(dtype)
     fours = arith(f, "and", "%kc", -4)
     for v in range(m.vectors):
-        here = minimum(f, str(v * m.lanes), arith(f, "sub", "%cols", 1))
-        left = maximum(f, arith(f, "sub", "%cols", v * m.lanes), "1")
-        src = offset(f, "%src", arith(f, "mul", here, "%col"), 1)
-        table = row_table(f, m, src, "%col", left)
+        here = minimum(f, str(v * m.lanes), arith(f, "sub", cols, 1))
+        left = maximum(f, arith(f, "sub", cols, v * m.lanes), "1")
+        table = row_table(f, m, offset(f, src, arith(f, "mul", here, "%col"), 1), "%col", left)
         rows = [load(f, "ptr", offset(f, table, str(i), 8), 8) for i in range(m.lanes)]
-        dst = offset(f, "%dst", str(v * m.lanes), m.size)
+        lane = offset(f, dst, str(v * m.lanes), m.size)
         with f.loop("0", fours, 4) as k:
             at = arith(f, "mul", k.iv, step // 4)
             columns = four_columns(f, m, dtype, [offset(f, p, at, 1) for p in rows])
             for j, column in enumerate(columns):
-                store(f, m.vector, column, offset(f, dst, arith(f, "add", k.iv, j), m.columns * m.size), m.size)
+                store(f, m.vector, column, offset(f, lane, arith(f, "add", k.iv, j), m.columns * m.size), m.size)
         with f.loop(fours, "%kc") as k, f.loop("0", str(m.lanes)) as n:
             row = load(f, "ptr", offset(f, table, n.iv, 8), 8)
-            to = offset(f, offset(f, dst, k.iv, m.columns * m.size), n.iv, m.size)
+            to = offset(f, offset(f, lane, k.iv, m.columns * m.size), n.iv, m.size)
             copy_scalar(f, m, dtype, offset(f, row, k.iv, size_of(dtype)), to)
 
 
