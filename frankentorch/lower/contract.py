@@ -179,6 +179,10 @@ def _split(size: int, step: int, most: int) -> tuple[int, int]:
     return block, -(-size // block)
 
 
+def _machine(dtype: str, tier: str, skinny: int, b_class: str) -> Machine:
+    return contract_skinny.tile(dtype, tier, skinny, b_class) if skinny else machine(dtype, tier)
+
+
 def _blocks(mach: Machine, matrices: int, m: int, n: int, k: int, threads: int) -> tuple[int, int, int, int]:
     """Block sizes and counts: blocks as large as the caches like, then halved until the threads have enough to share."""
     narrow = 2 if mach.size == 8 else 1
@@ -200,16 +204,22 @@ def _blocks(mach: Machine, matrices: int, m: int, n: int, k: int, threads: int) 
 
 
 def _lower_one(dtype: str, out_dtype: str, p: Problem, words: list[Word], tier: str, epilogue: Epilogue | None, threads: int) -> Lowered:
-    mach = machine(dtype, tier)
-    tile_m, tile_n = mach.rows[0], mach.columns
     a_class = _class(p.a[-1], p.k, p.a[-2], p.m, "km")
     b_class = _class(p.b[-1], p.n, p.b[-2], p.k, "nk")
+    skinny = contract_skinny.height(p.m) if p.n >= 16 and b_class != "g" else 0
+    if skinny and a_class == "m":
+        a_class = "g"
+    mach = _machine(dtype, tier, skinny, b_class)
+    tile_m, tile_n = mach.rows[0], mach.columns
     matrices = p.batch[0] * p.batch[1] * p.batch[2]
-    if p.m <= contract_skinny.MAX_ROWS and p.n >= tile_n and a_class == "k" and b_class != "g":
-        pass  # filled by the skinny kernels
-    m_block, m_blocks, n_block, n_blocks = _blocks(mach, matrices, p.m, p.n, p.k, threads)
+    if skinny:
+        m_block, m_blocks = tile_m, 1
+        n_block, n_blocks = _split(p.n, tile_n, max(tile_n, (64 if b_class == "k" else 384) // tile_n * tile_n))
+    else:
+        m_block, m_blocks, n_block, n_blocks = _blocks(mach, matrices, p.m, p.n, p.k, threads)
     chunks = max(1, -(-p.k // CHUNK))
-    in_place = b_class == "n" and mach.compute == dtype and (p.m <= 2 * tile_m or p.n * p.k <= 65536 and p.b[-2] * mach.size % 4096 != 0)
+    native = b_class == "n" and mach.compute == dtype
+    in_place = native or b_class == "k" if skinny else native and (p.m <= 2 * tile_m or p.n * p.k <= 65536 and p.b[-2] * mach.size % 4096 != 0)
     a_bytes = max(tile_m * ROW_PITCH, CHUNK * K_PITCH) * mach.size
     b_bytes = n_block * PANEL * mach.size
     block_bytes = m_block * n_block * mach.size if chunks > 1 else tile_m * tile_n * mach.size
@@ -225,7 +235,7 @@ def _lower_one(dtype: str, out_dtype: str, p: Problem, words: list[Word], tier: 
                         slot_row, slot_col, b_at, slots_at, totals_at]
     for w, o, strides in zip(words[3:], epilogue.operands if epilogue else (), p.extra, strict=True):
         args += [w, *(s * size_of(o.dtype) for s in (*strides[-2:], *strides[:-2]))]
-    text, symbol = _text(dtype, out_dtype, a_class, b_class, tier, epilogue.key if epilogue else "", _Hold(epilogue))
+    text, symbol = _text(dtype, out_dtype, a_class, b_class, tier, skinny, epilogue.key if epilogue else "", _Hold(epilogue))
     units = matrices * m_blocks * n_blocks
     work = max(1, m_block * n_block * p.k)
     return Lowered(text, symbol, args, units, max(1, 200_000 // work), scratch)
@@ -249,13 +259,16 @@ class _Hold:
 
 
 @lru_cache(maxsize=256)
-def _text(dtype: str, out_dtype: str, a_class: str, b_class: str, tier: str, key: str, hold: _Hold) -> tuple[str, str]:
+def _text(dtype: str, out_dtype: str, a_class: str, b_class: str, tier: str, skinny: int, key: str, hold: _Hold) -> tuple[str, str]:
     """The module of one specialisation, and its symbol."""
-    mach = machine(dtype, tier)
-    symbol = "_".join(["matmul", dtype, out_dtype, a_class + b_class, tier.replace(".", ""), *([key] if key else [])])
+    mach = _machine(dtype, tier, skinny, b_class)
+    path = f"rows{skinny}" if skinny else "block"
+    symbol = "_".join(["matmul", dtype, out_dtype, a_class + b_class, path, tier.replace(".", ""), *([key] if key else [])])
     k_major = a_class == "m"
     parts = [pack_a(mach, dtype, a_class), pack_b(mach, dtype, b_class), *(micro(mach, r, k_major) for r in mach.rows),
-             finish(mach, out_dtype, hold.epilogue), _driver(symbol, mach, hold.epilogue)]
+             finish(mach, out_dtype, hold.epilogue), _driver(symbol, mach, "fused" if skinny and b_class == "k" else "", hold.epilogue)]
+    if skinny and b_class == "k":
+        parts.append(contract_skinny.fused(mach, dtype))
     return assemble(parts), symbol
 
 
@@ -304,7 +317,7 @@ def _batch_offset(f: Function, first: int, index: list[str]) -> str:
     return total
 
 
-def _driver(symbol: str, m: Machine, epilogue: Epilogue | None) -> Function:
+def _driver(symbol: str, m: Machine, direct_micro: str, epilogue: Epilogue | None) -> Function:
     f = Routine(symbol, [("ptr", "args"), ("i64", "lo"), ("i64", "hi"), ("ptr", "scratch")], linkage="")
     w = {i: word(f, "%args", i) for i in (M, N, K, A_M, A_K, B_K, B_N, C_M, C_N, M_BLOCK, N_BLOCK, M_BLOCKS, N_BLOCKS, PACK, CHUNKS,
                                           SLOT_ROW, SLOT_COL, B_AT, SLOTS_AT, TOTALS_AT)}
@@ -364,7 +377,13 @@ def _driver(symbol: str, m: Machine, epilogue: Epilogue | None) -> Function:
                     ldb = f.op(f"select i1 {direct}, i64 {w[B_K]}, i64 {m.columns * m.size}")
                     at = arith(f, "add", row_at, arith(f, "mul", arith(f, "udiv", j.iv, m.columns), w[SLOT_COL]))
                     slot, total = offset(f, slots, at, 1), offset(f, totals, at, 1)
-                    call_micro(f, m, height, panel_a, b_at, ldb, "%scratch", "1", slot, add)
+                    if direct_micro:
+                        with f.when(direct):
+                            f.do(f"call void @{direct_micro}(ptr {panel_a}, ptr {there}, i64 {w[B_N]}, ptr %scratch, i64 1, ptr {slot}, i1 {add})")
+                        with f.when(f.op(f"xor i1 {direct}, true")):
+                            call_micro(f, m, height, panel_a, b_at, ldb, "%scratch", "1", slot, add)
+                    else:
+                        call_micro(f, m, height, panel_a, b_at, ldb, "%scratch", "1", slot, add)
                     with f.when(group_end):
                         fold_groups(f, m, slot, total, later_group, last)
                         with f.when(last):

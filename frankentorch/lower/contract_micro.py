@@ -43,7 +43,8 @@ def size_of(dtype: str) -> int:
 class Machine:
     """The tile of one compute type on one tier: vectors of `lanes`, `vectors` of them a row, panels of `rows[0]` rows.
 
-    `rows` lists the micro-kernels' heights, tallest first; a ragged last panel takes the least that holds it.
+    `rows` lists the micro-kernels' heights, tallest first; a ragged last panel takes the least that holds it. `ahead`
+    rows of B are prefetched, for tiles that read B in place.
     """
 
     tier: str
@@ -51,6 +52,7 @@ class Machine:
     lanes: int
     vectors: int
     rows: tuple[int, ...]
+    ahead: int = 0
 
     @property
     def columns(self) -> int:
@@ -139,7 +141,7 @@ def store(f: Function, type_: str, value: str, p: str, align: int) -> None:
 
 def prefetch(f: Function, p: str, write: bool = False) -> None:
     """Bring a cache line near. Any address is allowed."""
-    f.call("llvm.prefetch.p0", "void", [("ptr", p), ("i32", "1" if write else "0"), ("i32", "2"), ("i32", "1")])
+    f.call("llvm.prefetch.p0", "void", [("ptr", p), ("i32", "1" if write else "0"), ("i32", "3"), ("i32", "1")])
 
 
 def minimum(f: Function, a: str, b: str) -> str:
@@ -166,6 +168,7 @@ def micro(m: Machine, rows: int, k_major: bool) -> Function:
                                   ("ptr", "slot"), ("i1", "add")])
     row_step, k_step = (m.size, K_PITCH * m.size) if k_major else (ROW_PITCH * m.size, m.size)
     n = rows * m.vectors
+    distance = arith(f, "mul", "%ldb", m.ahead)
     zeros = [(m.vector, m.zero())] * n
     with f.loop("0", "%count", carried=zeros) as segments:
         at = f.op(f"getelementptr inbounds [2 x i64], ptr %segments, i64 {segments.iv}")
@@ -174,6 +177,10 @@ def micro(m: Machine, rows: int, k_major: bool) -> Function:
         b = offset(f, "%b", arith(f, "mul", first, "%ldb"), 1)
         with f.loop("0", length, carried=[("ptr", a), ("ptr", b), *((m.vector, c) for c in segments.vars)]) as k:
             a, b, acc = k.vars[0], k.vars[1], k.vars[2:]
+            if m.ahead:
+                distant = offset(f, b, distance, 1)
+                for line in range(0, m.columns * m.size, 64):
+                    prefetch(f, offset(f, distant, str(line), 1))
             lines = [load(f, m.vector, offset(f, b, str(v * m.lanes), m.size), m.size) for v in range(m.vectors)]
             out = []
             for r in range(rows):
@@ -182,8 +189,13 @@ def micro(m: Machine, rows: int, k_major: bool) -> Function:
                 out += [m.fma(f, broadcast, lines[v], acc[r * m.vectors + v]) for v in range(m.vectors)]
             k.next([offset(f, a, str(k_step), 1), offset(f, b, "%ldb", 1), *out])
         segments.next(k.results[2:])
-    acc = segments.results
-    places = [offset(f, "%slot", str(i * m.lanes), m.size) for i in range(n)]
+    keep(f, m, segments.results)
+    return f
+
+
+def keep(f: Function, m: Machine, acc: Sequence[str]) -> None:
+    """Store a tile's chunk sums to `%slot`, or add them to it when `%add`."""
+    places = [offset(f, "%slot", str(i * m.lanes), m.size) for i in range(len(acc))]
     added, fresh = f.label("add"), f.label("set")
     f.branch_if("%add", added, fresh)
     f.block(added)
@@ -193,4 +205,3 @@ def micro(m: Machine, rows: int, k_major: bool) -> Function:
     f.block(fresh)
     for p, value in zip(places, acc, strict=True):
         store(f, m.vector, value, p, m.size)
-    return f
