@@ -18,6 +18,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from frankentorch.knobs import knobs
+from frankentorch.runtime import halves_ir
 
 if TYPE_CHECKING:
     from llvmlite.binding.targets import TargetMachine
@@ -119,7 +120,7 @@ def _parse(text: str, machine: TargetMachine) -> Any:
 
 def _optimise(module: Any, machine: TargetMachine, level: int) -> None:
     llvm = _llvm()
-    options = llvm.create_pipeline_tuning_options(speed_level=level, size_level=0)
+    options = llvm.create_pipeline_tuning_options(speed_level=level)
     builder = llvm.create_pass_builder(machine, options)
     builder.getModulePassManager().run(module, builder)
 
@@ -184,12 +185,28 @@ def _lljit() -> Any:
 _SERIAL = itertools.count()
 
 
+def _conversions(code: bytes) -> dict[str, int]:
+    """Addresses of the 16-bit conversions an object names (its symbol table holds the names as they are)."""
+    wanted = [symbol for symbol in halves_ir.SYMBOLS if symbol.encode() in code]
+    return {symbol: _halves().address(symbol) for symbol in wanted}
+
+
+@cache
+def _halves() -> Library:
+    from llvmlite.binding.orcjit import JITLibraryBuilder
+
+    builder = JITLibraryBuilder().add_object_img(compile_object(halves_ir.TEXT))
+    tracker = builder.link(_lljit(), "halves")
+    tracker.detach()
+    return Library("halves")
+
+
 def load_object(code: bytes, name: str, exports: tuple[str, ...] = (), imports: Mapping[str, int] | None = None) -> Library:
     """Link object code into the process.
 
     ``name`` is for people; the library's own name is made unique. ``exports`` are symbols resolved at once (cheaper than one
-    by one). ``imports`` are addresses of symbols the code leaves open; what remains open is sought in the process (`fma`,
-    `memcpy`). Raises `CompileError`.
+    by one). ``imports`` are addresses of symbols the code leaves open; what remains open is sought among our conversions of 16-bit
+    floats and in the process (`fma`, `memcpy`). Raises `CompileError`.
     """
     from llvmlite.binding.orcjit import JITLibraryBuilder
 
@@ -198,7 +215,7 @@ def load_object(code: bytes, name: str, exports: tuple[str, ...] = (), imports: 
         builder = JITLibraryBuilder().add_object_img(code).add_current_process()
         for symbol in exports:
             builder.export_symbol(symbol)
-        for symbol, address in (imports or {}).items():
+        for symbol, address in {**_conversions(code), **(imports or {})}.items():
             builder.import_symbol(symbol, address)
         try:
             tracker = builder.link(_lljit(), library.name)

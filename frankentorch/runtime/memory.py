@@ -138,7 +138,7 @@ def _classify(nbytes: int) -> _Class | None:
         return None
     if nbytes > _MAX:
         raise _out_of_memory(nbytes)
-    step = max(ALIGNMENT, 1 << max((nbytes - 1).bit_length() - 4, 0))
+    step = max(ALIGNMENT, 1 << max((nbytes - 1).bit_length() - 5, 0))
     if nbytes >= _MAPPED_FROM:
         step = max(step, _PAGE)
     size = -(-nbytes // step) * step
