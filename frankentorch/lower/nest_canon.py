@@ -30,6 +30,7 @@ class Canon:
     reduced: list[int]
     strides: list[tuple[int, ...] | None]
     iota_axis: dict[int, int | None]
+    dims: tuple[int, ...] = ()
     level: list[int] = field(default_factory=list)
     full: list[bool] = field(default_factory=list)
 
@@ -100,7 +101,7 @@ def canonicalise(spec: KernelSpec) -> Canon:
     place = {d: k for k, group in enumerate(axes) for d in group}
     sizes = [_product([shape[d] for d in group]) for group in axes]
     canon = Canon(spec, sizes[:len(groups_kept)], sizes[len(groups_kept):], strides,
-                  {value: place.get(d) for value, d in iotas.items()})  # type: ignore[call-overload]
+                  {value: place.get(d) for value, d in iotas.items()}, dims or ())  # type: ignore[call-overload]
     if dims is not None and not canon.reduced:
         canon.reduced = [1]
         canon.strides = [None if s is None else (*s, 0) for s in strides]

@@ -13,9 +13,11 @@ one index of the others::
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from xdsl.ir import SSAValue
 
-from frankentorch.lower.kernel import Ptr, Scalar, Word
+from frankentorch.lower.kernel import Word
 from frankentorch.lower.nest_canon import Canon
 from frankentorch.lower.nest_plan import Builder, Plan, item_bytes
 from frankentorch.lower.nest_values import Place, needed, step_cost, unroll_for
@@ -34,7 +36,7 @@ def buffer_dtypes(canon: Canon) -> list[str]:
     return [o.dtype for o in canon.spec.operands] + [canon.spec.dtype_of(v) for v, _ in canon.spec.outputs]
 
 
-def plan_pointwise(canon: Canon, lane_of: LaneOf, pointers: list[Word] | None = None) -> Plan:
+def plan_pointwise(canon: Canon, lane_of: LaneOf, pointers: Sequence[Word]) -> Plan:
     """Plan a kernel without reductions."""
     if not canon.kept:
         canon.kept, canon.strides = [1], [None if s is None else (0,) for s in canon.strides]
@@ -47,8 +49,8 @@ def plan_pointwise(canon: Canon, lane_of: LaneOf, pointers: list[Word] | None = 
     for k in buffers:
         if k >= canon.inputs and classes[k] == "splat":
             classes[k] = "unit"
-    words: dict[str, Word] = {f"p{k}": (pointers or [])[k] if pointers else Ptr(k) for k in buffers}
-    words |= {f"scalar{v}": Scalar(v) for v in used if v < canon.inputs and canon.spec.operands[v].is_scalar}
+    words: dict[str, Word] = {f"p{k}": pointers[k] for k in buffers}
+    words |= {f"scalar{v}": pointers[v] for v in used if v < canon.inputs and canon.spec.operands[v].is_scalar}
     rank = len(sizes)
     tiled = rank > 1 and any(c == "strided" for c in classes.values()) and sizes[-2] > 1
     column_chunk = TILE[1] if tiled else UNIT

@@ -39,10 +39,10 @@ def _reduce(L: NumpyLanes, step: Step, args: Sequence[Lane], shape: tuple[int, .
     dims = step.attr("dims")
     assert isinstance(dims, tuple)
     kept = [d for d in range(len(shape)) if d not in dims]
-    n = int(np.prod([shape[d] for d in sorted(dims)], dtype=np.int64))
+    n, height = (int(np.prod([shape[d] for d in group], dtype=np.int64)) for group in (sorted(dims), kept))
 
     def rows(a: Any) -> Any:
-        return np.broadcast_to(a, shape).transpose(*kept, *sorted(dims)).reshape(-1, n)
+        return np.broadcast_to(a, shape).transpose(*kept, *sorted(dims)).reshape(height, n)
 
     types = accumulator_types(step.op, args[0].ty, step.dtype)
     xs = [L.convert(L.wrap(args[0].ty, rows(args[0].v)), types[0])]
