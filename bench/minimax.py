@@ -175,7 +175,7 @@ FITS: list[tuple[str, str, Fn, Fn, float, float, int]] = [
     ("ATAN", "(atan(z) - z) / z**3 in z**2, weight z**2", series(lambda k: -mpf(-1) ** k / (2 * k + 3)), lambda z: z + mpf("1e-9"), 0, T8 ** 2, 11),
     ("ERF", "erf(x) / x - 2/sqrt(pi), over z = x**2, weight z", series(lambda k: 2 / mp.sqrt(mp.pi) * -mpf(-1) ** k / (mp.factorial(k + 1) * (2 * k + 3))),
      lambda z: z + mpf("1e-9"), 0, 1.0, 11),
-    ("ERFCX", "erfcx(x) (1 + 2x) in t = (x - 4) / (x + 4)", erfcx_of_t, one, -0.667, 1.0, 22),
+    ("ERFCX", "erfcx(x) (1 + 2x) in t = (x - 4) / (x + 4)", erfcx_of_t, one, -0.779, 1.0, 23),
     ("ERFINV0", "erfinv(x) / x in w - 3, w = -log(1 - x**2) < 6.25", lambda u: erfinv_central(u + 3), lambda u: 1 / erfinv_central(u + 3), -3, 3.25, 26),
     ("ERFINV1", "erfinv(x) in s - 3.25, s = sqrt(w) in [2.5, 4]", lambda u: erfinv_tail(u + 3.25), lambda u: 1 / erfinv_tail(u + 3.25), -0.76, 0.76, 19),
     ("ERFINV2", "erfinv(x) in s - 5.05, s = sqrt(w) in [4, 6.1]", lambda u: erfinv_tail(u + 5.05), lambda u: 1 / erfinv_tail(u + 5.05), -1.06, 1.06, 18),

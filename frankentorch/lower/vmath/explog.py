@@ -81,15 +81,12 @@ def exp_of_pair(L: Lanes, x: Lane, x_lo: Lane) -> Lane:
 
 def _finish_exp(L: Lanes, x: Lane, y: Lane, t: Lane, safe: float, over: float, under: float) -> Lane:
     """y * 2**n: by adding to the exponent, or, outside `safe`, with care."""
-    ints, width = ("i64", 52) if x.ty == "f64" else ("i32", 23)
-    fast = L.bitcast(L.bitcast(y, ints) + (L.bitcast(t, ints) << width), x.ty)
-
     def slow() -> list[Lane]:
         wide = scale_wide(L, y, integer_part(L, t))
         wide = L.select(L.cmp("ogt", x, over), INF, L.select(L.cmp("olt", x, under), 0.0, wide))
         return [L.canonical(wide)]
 
-    return L.rare(L.cmp("uge", L.abs(x), safe), slow, [fast])[0]
+    return L.rare(L.cmp("uge", L.abs(x), safe), slow, [add_to_exponent(L, y, t)])[0]
 
 
 def exp(L: Lanes, x: Lane) -> Lane:
@@ -97,10 +94,22 @@ def exp(L: Lanes, x: Lane) -> Lane:
     if x.ty == "f64":
         t, h, l = exp_parts(L, x)
         return _finish_exp(L, x, one_plus(h, l), t, 708.0, 709.8, -745.2)
+    t, y = exp32_parts(L, x)
+    return _finish_exp(L, x, y, t, 87.0, 88.8, -104.0)
+
+
+def exp32_parts(L: Lanes, x: Lane) -> tuple[Lane, Lane]:
+    """(t, y) with e**x = 2**n y in f32; the low bits of t are n's."""
     t = L.fma(x, LOG2E, MAGIC32)
     n = t - MAGIC32
     r = L.fma(-n, -1.9046542e-09, L.fma(-n, 0.6931472, x))
-    return _finish_exp(L, x, _exp_tail(L, r, C.F32_EXP, 1.0), t, 87.0, 88.8, -104.0)
+    return t, _exp_tail(L, r, C.F32_EXP, 1.0)
+
+
+def add_to_exponent(L: Lanes, y: Lane, t: Lane) -> Lane:
+    """y * 2**n where the result is normal; t as from the magic constant."""
+    ints, width = ("i64", 52) if y.ty == "f64" else ("i32", 23)
+    return L.bitcast(L.bitcast(y, ints) + (L.bitcast(t, ints) << width), y.ty)
 
 
 def _exp_tail(L: Lanes, r: Lane, c: tuple[float, ...], first: float) -> Lane:
@@ -114,9 +123,14 @@ def exp2(L: Lanes, x: Lane) -> Lane:
         r, r_lo = multiply((x - (t - MAGIC64), L.zero(x)), constant(L, "f64", *LN2))
         tail = L.fma(r * r, horner(r, C.EXP), L.fma(r_lo, r, r_lo))
         return _finish_exp(L, x, one_plus(r, tail), t, 1022.0, 1024.5, -1076.0)
+    t, y = exp2_32_parts(L, x)
+    return _finish_exp(L, x, y, t, 126.0, 128.5, -151.0)
+
+
+def exp2_32_parts(L: Lanes, x: Lane) -> tuple[Lane, Lane]:
+    """(t, y) with 2**x = 2**n y in f32."""
     t = x + MAGIC32
-    r = x - (t - MAGIC32)
-    return _finish_exp(L, x, _exp_tail(L, r, C.F32_EXP2, 0.6931472), t, 126.0, 128.5, -151.0)
+    return t, _exp_tail(L, x - (t - MAGIC32), C.F32_EXP2, 0.6931472)
 
 
 def expm1_pair(L: Lanes, x: Lane) -> Pair:
