@@ -38,16 +38,18 @@ class RandomKernel(NamedTuple):
 def lower_random(kind: str, dtype: str, p_dtype: str = "") -> RandomKernel:
     """The kernel for `kind` with outputs of `dtype` (a lane type: f32, f64, f16, bf16, i1, u8, ...).
 
-    Kinds: the rows of `DRAWS`, ``normal``, ``log_normal``, ``randperm``, ``poisson``, ``multinomial``, ``philox_uniform``,
-    ``philox_normal``. `p_dtype` is the dtype of the probabilities of ``bernoulli_tensor`` and ``multinomial``, of the rates of ``poisson``.
+    Kinds: the rows of `DRAWS`, ``normal``, ``normal_pairs``, ``log_normal``, ``randperm``, ``randperm_wide``, ``poisson``,
+    ``multinomial``, ``philox_uniform``, ``philox_normal``. `p_dtype` is the dtype of the probabilities of ``bernoulli_tensor``, the
+    weights of ``multinomial`` or the rates of ``poisson``. Raises ValueError for a kind or dtype there is no kernel for.
     """
     from frankentorch.lower import random_philox, random_serial
 
     special: dict[str, Callable[[str, str], RandomKernel]] = {
-        "normal": _normal, "log_normal": _log_normal, "randperm": random_serial.randperm, "poisson": random_serial.poisson,
+        "normal": _normal, "normal_pairs": _paired, "log_normal": _paired, "randperm": random_serial.randperm,
+        "randperm_wide": random_serial.randperm_wide, "poisson": random_serial.poisson,
         "multinomial": random_serial.multinomial, "philox_uniform": random_philox.uniform, "philox_normal": random_philox.normal}
     if kind in special:
-        return special[kind](dtype, p_dtype)
+        return special[kind](dtype, kind if special[kind] is _paired else p_dtype)
     if kind not in DRAWS or dtype not in DRAWS[kind].dtypes:
         raise ValueError(f"no random kernel {kind!r} for dtype {dtype!r}")
     return _elementwise(kind, dtype, p_dtype)
@@ -286,14 +288,15 @@ def _normal(dtype: str, p_dtype: str) -> RandomKernel:
     return assemble(symbol, args, [_emit_function(dtype, False), _pairs_function(dtype), _blocks_function(dtype), f])
 
 
-def _log_normal(dtype: str, p_dtype: str) -> RandomKernel:
-    _only(dtype, FLOATS, "log_normal")
-    symbol = f"random_log_normal_{dtype}"
+def _paired(dtype: str, kind: str) -> RandomKernel:
+    """log_normal, and the normals torch draws into memory that is not contiguous: always pairwise."""
+    _only(dtype, FLOATS, kind)
+    symbol = f"random_{kind}_{dtype}"
     f = Function(symbol, _ABI)
     args = signature(_NORMAL_PARAMS)
     state, out, n, mean, std = arguments(f, [ty for _, ty in args])
     f.do(f"call void @pairs(ptr {state}, ptr {out}, i64 {n}, double {mean}, double {std}, ptr %scratch)")
-    return assemble(symbol, args, [_emit_function(dtype, True), _pairs_function(dtype), f])
+    return assemble(symbol, args, [_emit_function(dtype, kind == "log_normal"), _pairs_function(dtype), f])
 
 
 def _only(dtype: str, allowed: Sequence[str], kind: str) -> None:

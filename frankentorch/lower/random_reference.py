@@ -79,8 +79,9 @@ class ReferenceStream:
     def draw(self, kind: str, dtype: str, n: int, *params: Any, p_dtype: str = "") -> Any:
         """`n` samples. Parameters come in the order of the kernel's argument words: numbers, or arrays where those are pointers."""
         special: dict[str, Callable[..., Any]] = {
-            "normal": self._normals, "log_normal": self._log_normals, "randperm": self._randperm, "poisson": self._poisson,
-            "multinomial": self._multinomial}
+            "normal": self._normals, "normal_pairs": self._normal_pairs, "log_normal": self._log_normals, "randperm": self._randperm, "poisson": self._poisson,
+            "multinomial": self._multinomial,
+        }
         if kind in special:
             return special[kind](dtype, n, *params)
         row = DRAWS[kind]
@@ -114,13 +115,16 @@ class ReferenceStream:
 
     def _normals(self, dtype: str, n: int, mean: float, std: float) -> Any:
         if n < 16:
-            return _array(self._pairs(n, mean, std), dtype)
+            return self._normal_pairs(dtype, n, mean, std)
         ragged = n % 16
         out = self._blocks(dtype, n - ragged, mean, std)
         if ragged:
             self.words(ragged * {"f32": 1, "f64": 2}.get(dtype, 0))
             out = np.concatenate([out[:n - 16], self._blocks(dtype, 16, mean, std)])
         return out
+
+    def _normal_pairs(self, dtype: str, n: int, mean: float, std: float) -> Any:
+        return _array(self._pairs(n, mean, std), dtype)
 
     def _log_normals(self, dtype: str, n: int, mean: float, std: float) -> Any:
         return _array(rm.exp_f64(_L, self._pairs(n, mean, std)), dtype)

@@ -25,8 +25,17 @@ def _move(f: Function, dtype: str, source: str, target: str) -> None:
 
 def randperm(dtype: str, p_dtype: str) -> kernels.RandomKernel:
     """Fisher and Yates, forwards: element i changes places with one of the n - i from it on. `n` is below `RANDPERM_LIMIT`."""
-    kernels._only(dtype, (*INTEGERS, *WIDE_INTEGERS, *FLOATS), "randperm")
-    symbol, bits = f"random_randperm_{dtype}", BITS[dtype]
+    return _permutation("randperm", dtype, 1)
+
+
+def randperm_wide(dtype: str, p_dtype: str) -> kernels.RandomKernel:
+    """The same from `RANDPERM_LIMIT` elements on: each step draws 64 bits."""
+    return _permutation("randperm_wide", dtype, 2)
+
+
+def _permutation(kind: str, dtype: str, stride: int) -> kernels.RandomKernel:
+    kernels._only(dtype, (*INTEGERS, *WIDE_INTEGERS, *FLOATS), kind)
+    symbol, bits = f"random_{kind}_{dtype}", BITS[dtype]
     f = Function(symbol, kernels._ABI)
     args = kernels.signature([])
     state, out, n = kernels.arguments(f, [ty for _, ty in args])
@@ -37,18 +46,28 @@ def randperm(dtype: str, p_dtype: str) -> kernels.RandomKernel:
     steps = f.op(f"sub nsw i64 {n}, 1")
     with f.loop("0", steps, kernels.CHUNK) as chunk:
         count = kernels.smaller(f, f.op(f"sub nsw i64 {steps}, {chunk.iv}"), str(kernels.CHUNK))
-        f.do(f"call void @mt_fill(ptr {state}, ptr %scratch, i64 {count})")
+        f.do(f"call void @mt_fill(ptr {state}, ptr %scratch, i64 {f.op(f'mul nsw i64 {count}, {stride}')})")
         with f.loop("0", count) as it:
             here = f.op(f"add nsw i64 {chunk.iv}, {it.iv}")
-            word = f.op(f"load i32, ptr {kernels.element(f, 'u32', '%scratch', it.iv)}, align 4")
-            span = f.op(f"trunc i64 {f.op(f'sub nsw i64 {n}, {here}')} to i32")
-            step = f.op(f"zext i32 {f.op(f'urem i32 {word}, {span}')} to i64")
+            step = _step_below(f, stride, it.iv, f.op(f"sub nsw i64 {n}, {here}"))
             a = kernels.element(f, dtype, out, here)
             b = kernels.element(f, dtype, out, f.op(f"add nsw i64 {here}, {step}"))
             first = f.op(f"load i{bits}, ptr {a}, align {bits // 8}")
             _move(f, dtype, b, a)
             f.do(f"store i{bits} {first}, ptr {b}, align {bits // 8}")
     return kernels.assemble(symbol, args, [f])
+
+
+def _step_below(f: Function, stride: int, index: str, span: str) -> str:
+    """Draw `index` of the chunk modulo `span`, as an i64. One word is divided as 32 bits, which is twice as fast."""
+    at = f.op(f"getelementptr inbounds [{stride} x i32], ptr %scratch, i64 {index}")
+    high = f.op(f"load i32, ptr {at}, align 4")
+    if stride == 1:
+        narrow = f.op(f"trunc i64 {span} to i32")
+        return f.op(f"zext i32 {f.op(f'urem i32 {high}, {narrow}')} to i64")
+    low = f.op(f"load i32, ptr {f.op(f'getelementptr inbounds i32, ptr {at}, i64 1')}, align 4")
+    L = LLVMLanes(f, 0)
+    return f.op(f"urem i64 {rm.join64(L, L.wrap('u32', high), L.wrap('u32', low)).v}, {span}")
 
 
 def _next_uniform(f: Function, L: LLVMLanes, state: str, buffer: str) -> Lane:
@@ -211,4 +230,4 @@ def _bisect(f: Function, L: LLVMLanes, u: Lane, categories: str, load_sum: Calla
     return low
 
 
-__all__ = ["RANDPERM_LIMIT", "multinomial", "poisson", "randperm"]
+__all__ = ["RANDPERM_LIMIT", "multinomial", "poisson", "randperm", "randperm_wide"]

@@ -10,13 +10,13 @@ three f64 of which the second is the waiting normal, its flag (i32, padded), the
 from __future__ import annotations
 
 import ctypes
-import math
 import os
 import struct
 import threading
 from typing import TYPE_CHECKING, Any
 
 from frankentorch.lower import random_engine as engine
+from frankentorch.lower.random_draws import DRAWS, WIDE_RANGE
 
 if TYPE_CHECKING:
     from frankentorch.lower.random_reference import ReferenceStream
@@ -35,13 +35,13 @@ class Generator:
 
     __slots__ = ("_block", "address", "lock")
 
-    def __init__(self, device: object = "cpu") -> None:
+    def __init__(self, device: object = "cpu", *, seed: int = DEFAULT_SEED) -> None:
         if str(getattr(device, "type", device)).split(":")[0] != "cpu":
             raise RuntimeError(f"Device type {device} is not supported for torch.Generator() api.")
         self._block = (ctypes.c_uint64 * engine.STATE_WORDS)()
         self.address = ctypes.addressof(self._block)
         self.lock = threading.RLock()
-        self._seed_with(DEFAULT_SEED)
+        self._seed_with(_checked_seed(seed))
 
     @property
     def device(self) -> str:
@@ -50,17 +50,13 @@ class Generator:
     # Seeding --------------------------------------------------------------------------------------------------
     def manual_seed(self, seed: int) -> Generator:
         """Restart the stream from `seed`: any integer that fits 64 bits, signed or not. Only its low 32 bits choose the stream."""
-        seed = int(seed)
-        if not -(1 << 63) <= seed <= _U64:
-            raise RuntimeError("Overflow when unpacking long long")
-        self._seed_with(seed & _U64)
+        self._seed_with(_checked_seed(seed))
         return self
 
     def seed(self) -> int:
-        """Restart the stream from 53 bits of the system's entropy; returns them."""
-        seed = int.from_bytes(os.urandom(8), "little") & ((1 << 53) - 1)
-        self._seed_with(seed)
-        return seed
+        """Restart the stream from 64 bits of the system's entropy; returns them."""
+        self._seed_with(int.from_bytes(os.urandom(8), "little"))
+        return self.initial_seed()
 
     def initial_seed(self) -> int:
         return int(self._block[engine.SEED])
@@ -140,6 +136,15 @@ class Generator:
         return f"<frankentorch.Generator device=cpu seed={self.initial_seed()}>"
 
 
+def _checked_seed(seed: int) -> int:
+    if isinstance(seed, bool) or not hasattr(seed, "__index__"):
+        raise RuntimeError(f"manual_seed expected a long, but got {type(seed).__name__}")
+    value = seed.__index__()
+    if not -(1 << 63) <= value <= _U64:
+        raise ValueError("Overflow when unpacking long long")
+    return value & _U64
+
+
 def _f64_bits(x: float | None) -> int:
     return 0 if x is None else int(struct.unpack("<Q", struct.pack("<d", x))[0])
 
@@ -149,7 +154,7 @@ def _f32_bits(x: float | None) -> int:
 
 
 # The process's generator ----------------------------------------------------------------------------------------------
-default_generator = Generator()
+default_generator = Generator(seed=int.from_bytes(os.urandom(8), "little"))
 
 
 def manual_seed(seed: int) -> Generator:
@@ -169,47 +174,83 @@ def initial_seed() -> int:
 
 # Parameters -----------------------------------------------------------------------------------------------------------
 _DIGITS = {"f16": 11, "bf16": 8, "f32": 24, "f64": 53}
-
-
-def _rounded(x: int, digits: int) -> int:
-    """`x` to the nearest float of that many digits, ties to even."""
-    shift = max(abs(x).bit_length() - digits, 0)
-    size, half = abs(x) >> shift, 1 << shift >> 1
-    rest = abs(x) - (size << shift)
-    size += rest > half or (shift > 0 and rest == half and size & 1)
-    return int(math.copysign(1, x)) * (size << shift)
+_LARGEST = {"f16": 65504, "bf16": 0xFF << 120, "f32": 0xFFFFFF << 104, "f64": 0x1FFFFFFFFFFFFF << 971}
+_C_NAMES = {"i1": "bool", "u8": "unsigned char", "i8": "signed char", "i16": "short int", "i32": "int", "i64": "long int",
+            "u16": "short unsigned int", "u32": "unsigned int", "u64": "long unsigned int", "f16": "c10::Half",
+            "bf16": "c10::BFloat16", "f32": "float", "f64": "double"}
 
 
 def random_range(dtype: str, low: int, high: int | None) -> tuple[str, int, int]:
-    """The kernel kind, range and base of ``random_(low, high)``, for a lane dtype.
+    """The kernel kind, range and base of ``random_(low, high)``, for a lane dtype (``random_full`` takes neither range nor base).
 
     torch narrows the bounds of float dtypes to integers they represent, so that rounding never leaves [low, high). With `high` None
-    the range ends at the dtype's largest value (2**digits for floats), inclusive. Raises RuntimeError where nothing is left.
+    the range ends at the dtype's largest value (2**digits for floats), inclusive. Raises RuntimeError, in torch's words, where
+    nothing is left or a bound is no value of the dtype.
     """
     digits = _DIGITS.get(dtype)
+    if high is None and low == -(1 << 63):
+        return _full_range(dtype)
     if high is not None and low >= high:
         raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
     if digits is not None:
-        low = _narrow_from(low, digits)
-        high = (1 << digits) + 1 if high is None else _narrow_to(high, digits)
+        low = _narrow_from(low, dtype)
+        if high is None:
+            high = (1 << digits) + 1
+            if low >= high - 1:
+                raise RuntimeError("random_ expects 'from' casted to dtype to be less than or equal to 'to_inc' casted to dtype, "
+                                   f"but got from={low} > to_inc={high - 1}")
+        else:
+            high = _narrow_to(high, dtype)
         if low >= high:
             raise RuntimeError("random_ expects 'from' casted to dtype to be less than 'to' casted to dtype, "
                                f"but got from={low} >= to={high}")
     elif high is None:
-        high = 2 if dtype == "i1" else 1 << (int(dtype[1:]) - (dtype[0] == "i"))
+        # The largest u64 is -1 as an int64: torch refuses it below, and so do we.
+        high = 0 if dtype == "u64" else _integer_limits(dtype)[1] + 1
+    least, most = (-_LARGEST[dtype], _LARGEST[dtype]) if digits is not None else _integer_limits(dtype)
+    for name, value in (("from", low), ("to - 1", high - 1)):
+        if not least <= value <= most:
+            raise RuntimeError(f"{name} is out of bounds for {_C_NAMES[dtype]}")
     span = high - low
-    return ("random_narrow" if span < (1 << 28) else "random_wide"), span, low
+    return ("random_narrow" if span < WIDE_RANGE else "random_wide"), span, low
 
 
-def _step(x: int, digits: int) -> int:
-    return 1 << max(abs(x).bit_length() - 1 - digits + 1, 0)
+def _integer_limits(dtype: str) -> tuple[int, int]:
+    if dtype == "i1":
+        return 0, 1
+    bits = int(dtype[1:])
+    # torch holds bounds in an int64, whatever the dtype.
+    return (0, min((1 << bits) - 1, (1 << 63) - 1)) if dtype[0] == "u" else (-(1 << bits - 1), (1 << bits - 1) - 1)
 
 
-def _narrow_from(low: int, digits: int) -> int:
-    after = _rounded(low + 1, digits)
-    return after + _step(low + 1, digits) if after < low else low
+def _full_range(dtype: str) -> tuple[str, int, int]:
+    if dtype in DRAWS["random_full"].dtypes:
+        return "random_full", 0, 0
+    if dtype in ("u8", "i8", "i16", "i32"):
+        raise RuntimeError("random_full_64_bits_range_kernel_cpu handles only int64, double, float and bfloat16")
+    name = {"i1": "Bool", "f16": "Half", "u16": "UInt16", "u32": "UInt32", "u64": "UInt64"}[dtype]
+    raise NotImplementedError(f"\"random_full_64_bits_range_kernel_cpu\" not implemented for '{name}'")
 
 
-def _narrow_to(high: int, digits: int) -> int:
-    before = _rounded(high - 1, digits)
-    return before - _step(high - 1, digits) if before >= high else high
+def _rounded(x: int, dtype: str) -> int:
+    """`x` to the nearest float, ties to even, and back to an int64 as x86 does it."""
+    size = abs(x)
+    shift = max(size.bit_length() - _DIGITS[dtype], 0)
+    kept, rest, half = size >> shift, size & ((1 << shift) - 1), 1 << shift >> 1
+    kept += rest > half or (rest == half != 0 and kept & 1 == 1)
+    value = kept << shift if x >= 0 else -(kept << shift)
+    return value if abs(value) <= _LARGEST[dtype] and -(1 << 63) <= value < 1 << 63 else -(1 << 63)
+
+
+def _step(x: int, dtype: str) -> int:
+    return 1 << max(abs(x).bit_length() - _DIGITS[dtype], 0)
+
+
+def _narrow_from(low: int, dtype: str) -> int:
+    after = _rounded(low + 1, dtype)
+    return after + _step(low + 1, dtype) if after < low else low
+
+
+def _narrow_to(high: int, dtype: str) -> int:
+    before = _rounded(high - 1, dtype)
+    return before - _step(high - 1, dtype) if before >= high else high
