@@ -165,10 +165,10 @@ class _System:
             return
         libc = ctypes.CDLL(None, use_errno=True)
         pointer, size = ctypes.c_void_p, ctypes.c_size_t
-        self.aligned_alloc = libc.aligned_alloc
-        self.aligned_alloc.restype, self.aligned_alloc.argtypes = pointer, (size, size)
-        self.free = libc.free
-        self.free.restype, self.free.argtypes = None, (pointer,)
+        libc.aligned_alloc.restype, libc.aligned_alloc.argtypes = pointer, (size, size)
+        libc.free.restype, libc.free.argtypes = None, (pointer,)
+        self.aligned_alloc: Any = libc.aligned_alloc
+        self.free: Any = libc.free
         self.mmap = libc.mmap
         self.mmap.restype = pointer
         self.mmap.argtypes = (pointer, size, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long)
@@ -210,14 +210,14 @@ def _reserve(home: _Class) -> int:
     if _system is None:
         _system = _System()
     if not home.mapped:
-        return _system.aligned_alloc(ALIGNMENT, home.size) or 0
+        return int(_system.aligned_alloc(ALIGNMENT, home.size) or 0)
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
     block = _system.mmap(None, home.size, mmap.PROT_READ | mmap.PROT_WRITE, flags, -1, 0)
     if block is None or block == ctypes.c_void_p(-1).value:
         return 0
     if _HUGE_PAGES is not None and home.size >= _HUGE_FROM:
         _system.madvise(block, home.size, _HUGE_PAGES)
-    return block
+    return int(block)
 
 
 def _release(home: _Class, block: int) -> None:

@@ -12,20 +12,19 @@ from __future__ import annotations
 
 import ctypes
 import os
-import platform
 import sys
 from array import array
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from frankentorch.knobs import knobs
+from frankentorch.runtime import jit, objects
 from frankentorch.runtime import native_ir as ir
-from frankentorch.runtime import objects
 
 UNITS = ir.ENTRY_UNITS - ir.ENTRY_HEADER
 """As a patch's word index: the entry's number of units rather than one of its argument words."""
 
-_SYS_FUTEX = {"x86_64": 202, "amd64": 202, "aarch64": 98, "riscv64": 98}
+_SYS_FUTEX = {"x86_64": 202, "aarch64": 98}
 _API_FUNCTIONS = ("PyLong_AsLongLong", "PyErr_Occurred", "PyErr_NoMemory", "PyErr_Format", "PyEval_SaveThread",
                   "PyEval_RestoreThread", "Py_IncRef")
 _WORD = 1 << 64
@@ -142,9 +141,9 @@ class _Pool:
 
 
 def _host() -> ir.Host:
-    machine = platform.machine().lower()
+    machine = jit.machine_name()
     header = object.__basicsize__  # the type is the header's last word, in builds with and without the GIL
-    return ir.Host(x86=machine in ("x86_64", "amd64"), futexes=sys.platform == "linux" and machine in _SYS_FUTEX,
+    return ir.Host(x86=machine == "x86_64", futexes=sys.platform == "linux" and machine in _SYS_FUTEX,
                    sys_futex=_SYS_FUTEX.get(machine, 0), ob_type_offset=header - 8, ob_fval_offset=header)
 
 

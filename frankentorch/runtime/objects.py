@@ -19,7 +19,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 from blake3 import blake3
 
@@ -45,22 +45,25 @@ class CacheWarning(UserWarning):
     """
 
 
-@dataclass(slots=True)
 class Stats:
     """What happened since the process began: ``compiled`` modules, ``loaded`` from disk, ``hits`` in memory; ``rebuilt`` counts
     entries found damaged, ``unwritten`` entries that could not be stored, ``evicted`` files removed to stay in bounds."""
 
-    compiled: int = 0
-    loaded: int = 0
-    hits: int = 0
-    rebuilt: int = 0
-    unwritten: int = 0
-    evicted: int = 0
+    __slots__ = ("compiled", "evicted", "hits", "loaded", "rebuilt", "unwritten")
+
+    def __init__(self) -> None:
+        self.compiled = self.loaded = self.hits = self.rebuilt = self.unwritten = self.evicted = 0
+
+    def values(self) -> dict[str, int]:
+        """The counts by name."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    def __repr__(self) -> str:
+        return f"Stats({', '.join(f'{name}={count}' for name, count in self.values().items())})"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One file of the cache."""
+class Entry(NamedTuple):
+    """One file of the cache; ``used`` is when it was last needed, in seconds since 1970, to the day."""
 
     kind: str
     key: str
@@ -166,19 +169,23 @@ def get_blob(kind: str, key: str) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        return _damaged(path, str(error))
+        _damaged(path, str(error))
+        return None
     try:
         info = os.fstat(descriptor)
         if not mode_bits.S_ISREG(info.st_mode) or not _owned_alone(info):
-            return _damaged(path, "it is not a file that only its owner, you, may write")
+            _damaged(path, "it is not a file that only its owner, you, may write")
+            return None
         framed = _read_all(descriptor, info.st_size)
     except OSError as error:
-        return _damaged(path, str(error))
+        _damaged(path, str(error))
+        return None
     finally:
         os.close(descriptor)
     data = _unframed(kind, key, framed)
     if data is None:
-        return _damaged(path, "its digest does not match")
+        _damaged(path, "its digest does not match")
+        return None
     if time.time() - info.st_mtime > _TOUCH_AFTER:
         _touch(path)
     return data
@@ -341,7 +348,7 @@ def summary() -> dict[str, int | str]:
     """The folder, its entries and bytes, its bound, and this process's `stats`."""
     entries = ls()
     return {"folder": root(), "entries": len(entries), "bytes": sum(entry.size for entry in entries), "limit": knobs.cache_size,
-            **asdict(stats)}
+            **stats.values()}
 
 
 def verify() -> list[str]:
