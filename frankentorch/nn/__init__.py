@@ -1,0 +1,2 @@
+"""torch.nn"""
+from frankentorch.nn import functional, init, parameter  # noqa: F401

@@ -1,0 +1,110 @@
+"""What the functional files share: argument shaping, reductions and rounding.
+
+Enters: arguments as a user gave them. Leaves: tuples, reduced losses, and the decorator by which a composite rounds once.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import frankentorch as torch
+
+
+def ntuple(value: Any, n: int) -> tuple[Any, ...]:
+    """`value` n times when it is one number, itself as a tuple when it is a sequence (a sequence of one is repeated)."""
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return tuple(value) * n if len(value) == 1 and n > 1 else tuple(value)
+    return (value,) * n
+
+
+def is_tensor(value: Any) -> bool:
+    """Whether `value` is a Tensor."""
+    return isinstance(value, torch.Tensor)
+
+
+def legacy_reduction(size_average: bool | None, reduce: bool | None, emit_warning: bool = True) -> str:
+    """The `reduction` that the old `size_average` and `reduce` arguments mean."""
+    size_average = True if size_average is None else size_average
+    reduce = True if reduce is None else reduce
+    result = "none" if not reduce else "mean" if size_average else "sum"
+    if emit_warning:
+        warnings.warn(f"size_average and reduce args will be deprecated, please use reduction='{result}' instead.", stacklevel=3)
+    return result
+
+
+def pick_reduction(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
+    """The reduction asked for, old arguments first; ValueError for an unknown one."""
+    if size_average is not None or reduce is not None:
+        reduction = legacy_reduction(size_average, reduce)
+    check_reduction(reduction)
+    return reduction
+
+
+def check_reduction(reduction: str) -> None:
+    """ValueError unless `reduction` is none, mean or sum."""
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(f"{reduction} is not a valid value for reduction")
+
+
+def reduce_loss(loss: Any, reduction: str) -> Any:
+    """Apply a checked reduction."""
+    if reduction == "mean":
+        return loss.mean()
+    return loss.sum() if reduction == "sum" else loss
+
+
+def rounds_once(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a composite one rounding unit: float16 and bfloat16 tensors compute in float32 and the results round back.
+
+    The first such tensor argument decides the result's dtype, as torch's promotion does for these functions.
+    """
+
+    @functools.wraps(function)
+    def rounded(*args: Any, **kwargs: Any) -> Any:
+        low = None
+        for arg in args:
+            if isinstance(arg, torch.Tensor) and arg.dtype in (torch.bfloat16, torch.float16):
+                low = arg.dtype
+                break
+            if isinstance(arg, torch.Tensor) and arg.is_floating_point():
+                break
+        if low is None:
+            return function(*args, **kwargs)
+
+        def up(value: Any) -> Any:
+            return value.float() if isinstance(value, torch.Tensor) and value.dtype is low else value
+
+        def down(value: Any) -> Any:
+            if isinstance(value, tuple):
+                return tuple(down(v) for v in value)
+            return value.to(low) if isinstance(value, torch.Tensor) and value.dtype is torch.float32 else value
+
+        return down(function(*[up(a) for a in args], **{k: up(v) for k, v in kwargs.items()}))
+
+    return rounded
+
+
+def in_place(function: Callable[..., Any], input: Any, *args: Any) -> Any:
+    """`function(input, *args)` written back into `input`; computed from a copy, whose value the gradient may still need."""
+    return input.copy_(function(input.clone(), *args))
+
+
+def normalise_dim(dim: int, ndim: int) -> int:
+    """`dim` in 0..ndim-1; IndexError with torch's words otherwise."""
+    span = max(ndim, 1)
+    if not -span <= dim < span:
+        raise IndexError(f"Dimension out of range (expected to be in range of [{-span}, {span - 1}], but got {dim})")
+    return dim % span
+
+
+def native(name: str) -> Callable[..., Any]:
+    """The core's function of torch's native `name`: top level, or among those torch keeps under `_C._nn`."""
+    found = getattr(torch, name, None)
+    if found is None:
+        found = getattr(getattr(getattr(torch, "_C", None), "_nn", None), name, None)
+    if found is None:
+        raise NotImplementedError(f"the operator '{name}' is not implemented")
+    return found

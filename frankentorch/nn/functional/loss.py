@@ -1,0 +1,328 @@
+"""Losses between an input and a target of the same shape, and losses on pairs and triplets of vectors.
+
+Enters: tensors, a reduction ("none", "mean", "sum") and its deprecated spellings. Leaves: a loss, reduced.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import frankentorch as torch
+from frankentorch.nn.functional._support import check_reduction, is_tensor, legacy_reduction, pick_reduction, reduce_loss, rounds_once
+from frankentorch.nn.functional.activation import logsigmoid
+from frankentorch.nn.functional.distance import pairwise_distance
+
+_SIZE_HINT = ("This will likely lead to incorrect results due to broadcasting. "
+              "Please ensure they have the same size.")
+
+
+def _warn_sizes(input: Any, target: Any) -> None:
+    if target.size() != input.size():
+        warnings.warn(f"Using a target size ({target.size()}) that is different to the input size ({input.size()}). " + _SIZE_HINT,
+                      stacklevel=3)
+
+
+@rounds_once
+def _finish(loss: Any, reduction: str, weight: Any) -> Any:
+    """Weigh an elementwise loss and reduce it; a weighted mean divides by the sum of the weights."""
+    if weight is None:
+        return reduce_loss(loss, reduction)
+    loss = loss * weight
+    return loss.sum() / weight.sum() if reduction == "mean" else reduce_loss(loss, reduction)
+
+
+def _elementwise(compute: Callable[[Any, Any], Any], input: Any, target: Any, reduction: str, weight: Any) -> Any:
+    _warn_sizes(input, target)
+    if weight is not None:
+        if reduction not in ("none", "mean", "sum"):
+            raise ValueError(f"Invalid reduction mode: {reduction}. Expected one of 'none', 'mean', 'sum'.")
+        if weight.size() != input.size():
+            raise ValueError("Weights and input must have the same size.")
+    check_reduction(reduction)
+
+    @rounds_once
+    def whole(x: Any, y: Any, w: Any) -> Any:
+        return _finish(compute(x, y), reduction, w)
+
+    return whole(input, target, weight)
+
+
+def l1_loss(input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
+            weight: Any = None) -> Any:
+    """|input - target|."""
+    if size_average is not None or reduce is not None:
+        reduction = legacy_reduction(size_average, reduce)
+    return _elementwise(lambda x, y: torch.abs(x - y), input, target, reduction, weight)
+
+
+def mse_loss(input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
+             weight: Any = None) -> Any:
+    """(input - target)^2."""
+    if size_average is not None or reduce is not None:
+        reduction = legacy_reduction(size_average, reduce)
+
+    def square(x: Any, y: Any) -> Any:
+        diff = x - y
+        return diff * diff
+
+    return _elementwise(square, input, target, reduction, weight)
+
+
+def smooth_l1_loss(input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
+                   beta: float = 1.0) -> Any:
+    """0.5 d^2 / beta where |d| < beta, |d| - beta / 2 elsewhere."""
+    if size_average is not None or reduce is not None:
+        reduction = legacy_reduction(size_average, reduce)
+    if beta < 0:
+        raise RuntimeError("smooth_l1_loss does not support negative values for beta.")
+
+    def smooth(x: Any, y: Any) -> Any:
+        size = torch.abs(x - y)
+        return size if beta == 0 else torch.where(size < beta, 0.5 * size * size / beta, size - 0.5 * beta)
+
+    return _elementwise(smooth, input, target, reduction, None)
+
+
+def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None) -> Any:
+    """0.5 d^2 where |d| <= delta, delta * (|d| - delta / 2) elsewhere."""
+    if delta <= 0:
+        raise RuntimeError("huber_loss does not support non-positive values for delta.")
+
+    def huber(x: Any, y: Any) -> Any:
+        size = torch.abs(x - y)
+        return torch.where(size <= delta, 0.5 * size * size, delta * (size - 0.5 * delta))
+
+    return _elementwise(huber, input, target, reduction, weight)
+
+
+@functools.cache
+def _bce_function() -> Any:
+    """Elementwise binary cross entropy with torch's gradient, which stays finite at 0 and 1."""
+
+    class BinaryCrossEntropy(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any, t: Any) -> Any:
+            ctx.save_for_backward(x, t)
+            return -(t * torch.log(x).clamp(min=-100.0) + (1 - t) * torch.log1p(-x).clamp(min=-100.0))
+
+        @staticmethod
+        def backward(ctx: Any, grad: Any) -> Any:
+            x, t = ctx.saved_tensors
+            grad_x = grad * (x - t) / (x * (1 - x)).clamp(min=1e-12) if ctx.needs_input_grad[0] else None
+            grad_t = None
+            if ctx.needs_input_grad[1]:
+                grad_t = grad * (torch.log1p(-x).clamp(min=-100.0) - torch.log(x).clamp(min=-100.0))
+            return grad_x, grad_t
+
+    return BinaryCrossEntropy
+
+
+@rounds_once
+def _bce(input: Any, target: Any, weight: Any, reduction: str) -> Any:
+    loss = _bce_function().apply(input, target)
+    return reduce_loss(loss if weight is None else loss * weight, reduction)
+
+
+def binary_cross_entropy(input: Any, target: Any, weight: Any = None, size_average: bool | None = None, reduce: bool | None = None,
+                         reduction: str = "mean") -> Any:
+    """-(t log x + (1 - t) log(1 - x)), each log at least -100; input in [0, 1]."""
+    reduction = pick_reduction(size_average, reduce, reduction)
+    if target.size() != input.size():
+        raise ValueError(f"Using a target size ({target.size()}) that is different to the input size ({input.size()}) is deprecated. "
+                         "Please ensure they have the same size.")
+    if not bool(((input >= 0) & (input <= 1)).all()):
+        raise RuntimeError("all elements of input should be between 0 and 1")
+    if weight is not None:
+        weight = weight.expand(torch.broadcast_shapes(weight.size(), target.size()))
+    return _bce(input, target, weight, reduction)
+
+
+@rounds_once
+def _bce_logits(input: Any, target: Any, weight: Any, pos_weight: Any, reduction: str) -> Any:
+    log_sig = logsigmoid(input)
+    if pos_weight is not None:
+        log_sig = ((pos_weight - 1) * target + 1) * log_sig
+    loss = (1 - target) * input - log_sig
+    return reduce_loss(loss if weight is None else loss * weight, reduction)
+
+
+def binary_cross_entropy_with_logits(input: Any, target: Any, weight: Any = None, size_average: bool | None = None,
+                                     reduce: bool | None = None, reduction: str = "mean", pos_weight: Any = None) -> Any:
+    """binary_cross_entropy of sigmoid(input), stable for large inputs."""
+    reduction = pick_reduction(size_average, reduce, reduction)
+    if target.size() != input.size():
+        raise ValueError(f"Target size ({target.size()}) must be the same as input size ({input.size()})")
+    return _bce_logits(input, target, weight, pos_weight, reduction)
+
+
+def kl_div(input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
+           log_target: bool = False) -> Any:
+    """target * (log target - input), input a log-probability; "batchmean" divides the sum by the batch size."""
+    if size_average is not None or reduce is not None:
+        reduction = legacy_reduction(size_average, reduce)
+    elif reduction == "mean":
+        warnings.warn("reduction: 'mean' divides the total loss by both the batch size and the support size."
+                      "'batchmean' divides only by the batch size, and aligns with the KL div math definition."
+                      "'mean' will be changed to behave the same as 'batchmean' in the next major release.", stacklevel=2)
+    batchmean = reduction == "batchmean"
+    reduction = "sum" if batchmean else reduction
+    check_reduction(reduction)
+
+    @rounds_once
+    def whole(x: Any, t: Any) -> Any:
+        loss = torch.exp(t) * (t - x) if log_target else torch.xlogy(t, t) - t * x
+        return reduce_loss(loss, reduction)
+
+    out = whole(input, target)
+    return out / input.size(0) if batchmean and input.dim() != 0 else out
+
+
+def poisson_nll_loss(input: Any, target: Any, log_input: bool = True, full: bool = False, size_average: bool | None = None,
+                     eps: float = 1e-8, reduce: bool | None = None, reduction: str = "mean") -> Any:
+    """Negative log likelihood of counts; `full` adds Stirling's approximation of log(target!)."""
+    if size_average is not None or reduce is not None:
+        reduction = legacy_reduction(size_average, reduce)
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(reduction + " is not a valid value for reduction")
+
+    @rounds_once
+    def whole(x: Any, t: Any) -> Any:
+        loss = torch.exp(x) - t * x if log_input else x - t * torch.log(x + eps)
+        if full:
+            stirling = t * torch.log(t) - t + 0.5 * torch.log(2 * math.pi * t)
+            loss = loss + torch.where(t <= 1, 0.0, stirling).to(loss.dtype)
+        return reduce_loss(loss, reduction)
+
+    return whole(input, target)
+
+
+def gaussian_nll_loss(input: Any, target: Any, var: Any, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> Any:
+    """Negative log likelihood of target under normals of mean `input` and variance `var`, clamped below at eps."""
+    if not is_tensor(var):
+        if var < 0:
+            raise ValueError("var has negative entry/entries")
+        var = var * torch.ones_like(input)
+    elif bool((var < 0).any()):
+        raise ValueError("var has negative entry/entries")
+    if var.size() != input.size():
+        if input.size()[:-1] == var.size():
+            var = var.unsqueeze(-1)
+        elif not (input.dim() == var.dim() and input.size()[:-1] == var.size()[:-1] and var.size(-1) == 1) and not _broadcasts_once(
+                input, var):
+            raise ValueError("var is of incorrect size")
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(reduction + " is not valid")
+    var = var.clone()
+    with torch.no_grad():
+        var.clamp_(min=eps)
+    diff = input - target
+    loss = 0.5 * (torch.log(var) + diff * diff / var)
+    if full:
+        loss = loss + 0.5 * math.log(2 * math.pi)
+    return reduce_loss(loss, reduction)
+
+
+def _broadcasts_once(input: Any, var: Any) -> bool:
+    """Whether `var` is input's shape with exactly one dimension of size one (a homoscedastic variance)."""
+    different = [(y, x) for y, x in zip(var.shape, input.shape, strict=False) if y != x]
+    return input.dim() == var.dim() and len(different) == 1 and different[0][0] == 1
+
+
+def soft_margin_loss(input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
+                     reduction: str = "mean") -> Any:
+    """log(1 + e^(-target * input)), target in {-1, 1}."""
+    reduction = pick_reduction(size_average, reduce, reduction)
+    return rounds_once(lambda x, t: reduce_loss(torch.log1p(torch.exp(-t * x)), reduction))(input, target)
+
+
+def hinge_embedding_loss(input: Any, target: Any, margin: float = 1.0, size_average: bool | None = None, reduce: bool | None = None,
+                         reduction: str = "mean") -> Any:
+    """input where target is 1, max(0, margin - input) where it is -1."""
+    reduction = pick_reduction(size_average, reduce, reduction)
+
+    @rounds_once
+    def whole(x: Any, t: Any) -> Any:
+        apart = torch.where(t == 1, 0.0, (margin - x).clamp(min=0))
+        return reduce_loss(apart + torch.where(t == -1, 0.0, x), reduction)
+
+    return whole(input, target)
+
+
+def margin_ranking_loss(input1: Any, input2: Any, target: Any, margin: float = 0, size_average: bool | None = None,
+                        reduce: bool | None = None, reduction: str = "mean") -> Any:
+    """max(0, -target * (input1 - input2) + margin)."""
+    reduction = pick_reduction(size_average, reduce, reduction)
+    if input1.dim() != input2.dim() or input1.dim() != target.dim():
+        raise RuntimeError("margin_ranking_loss : All input tensors should have same dimension but got sizes: "
+                           f"input1: {input1.size()}, input2: {input2.size()}, target: {target.size()} ")
+
+    @rounds_once
+    def whole(a: Any, b: Any, t: Any) -> Any:
+        return reduce_loss((-t * (a - b) + margin).clamp(min=0), reduction)
+
+    return whole(input1, input2, target)
+
+
+def cosine_embedding_loss(input1: Any, input2: Any, target: Any, margin: float = 0, size_average: bool | None = None,
+                          reduce: bool | None = None, reduction: str = "mean") -> Any:
+    """1 - cos where target is 1, max(0, cos - margin) where it is -1."""
+    reduction = pick_reduction(size_average, reduce, reduction)
+    n = target.dim()
+    if n not in (0, 1):
+        raise RuntimeError("0D or 1D target tensor expected, multi-target not supported")
+    if n == 1 and (input1.dim() != 2 or input2.dim() != 2):
+        raise RuntimeError("1D target tensor expects 2D input tensors, but found inputs with sizes "
+                           f"{list(input1.shape)} and {list(input2.shape)}.")
+    if n == 0 and (input1.dim() != 1 or input2.dim() != 1):
+        raise RuntimeError("0D target tensor expects 1D input tensors, but found inputs with sizes "
+                           f"{list(input1.shape)} and {list(input2.shape)}.")
+
+    @rounds_once
+    def whole(a: Any, b: Any, t: Any) -> Any:
+        dot = (a * b).sum(n)
+        cos = dot / (((a * a).sum(n) + 1e-12) * ((b * b).sum(n) + 1e-12)).sqrt()
+        loss = torch.where(t == 1, 1 - cos, 0.0) + torch.where(t == -1, (cos - margin).clamp(min=0), 0.0)
+        return reduce_loss(loss, reduction)
+
+    return whole(input1, input2, target)
+
+
+def triplet_margin_loss(anchor: Any, positive: Any, negative: Any, margin: float = 1.0, p: float = 2, eps: float = 1e-6,
+                        swap: bool = False, size_average: bool | None = None, reduce: bool | None = None,
+                        reduction: str = "mean") -> Any:
+    """max(0, d(anchor, positive) - d(anchor, negative) + margin), d the p-norm of the difference (Balntas et al., 2016)."""
+    if size_average is not None or reduce is not None:
+        reduction = legacy_reduction(size_average, reduce)
+    if margin <= 0:
+        raise ValueError(f"margin must be greater than 0, got {margin}")
+    check_reduction(reduction)
+    a_dim, p_dim, n_dim = anchor.dim(), positive.dim(), negative.dim()
+    if not a_dim == p_dim == n_dim:
+        raise RuntimeError("The anchor, positive, and negative tensors are expected to have the same number of dimensions, but got: "
+                           f"anchor {a_dim}D, positive {p_dim}D, and negative {n_dim}D inputs")
+    return _triplet(lambda a, b: pairwise_distance(a, b, p, eps), anchor, positive, negative, margin, swap, reduction)
+
+
+def _triplet(distance: Callable[[Any, Any], Any], anchor: Any, positive: Any, negative: Any, margin: float, swap: bool,
+             reduction: str) -> Any:
+    near, far = distance(anchor, positive), distance(anchor, negative)
+    if swap:
+        far = torch.minimum(far, distance(positive, negative))
+    return reduce_loss((near - far + margin).clamp(min=0), reduction)
+
+
+def triplet_margin_with_distance_loss(anchor: Any, positive: Any, negative: Any, *, distance_function: Any = None,
+                                      margin: float = 1.0, swap: bool = False, reduction: str = "mean") -> Any:
+    """triplet_margin_loss with a distance of your own."""
+    check_reduction(reduction)
+    if margin <= 0:
+        raise ValueError(f"margin must be greater than 0, got {margin}")
+    a_dim, p_dim, n_dim = anchor.dim(), positive.dim(), negative.dim()
+    if not a_dim == p_dim == n_dim:
+        raise RuntimeError("The anchor, positive, and negative tensors are expected to have the same number of dimensions, but got: "
+                           f"anchor {a_dim}D, positive {p_dim}D, and negative {n_dim}D inputs")
+    return _triplet(distance_function or pairwise_distance, anchor, positive, negative, margin, swap, reduction)
