@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.nest_helper import Graph, check
+from tests.nest_helper import Graph, check, run
 from tests.test_nest import TIERS, rand
 
 KINDS = ("sum", "prod", "max", "min", "any", "all", "argmax", "argmin")
@@ -133,3 +133,22 @@ def test_iota_beside_reductions() -> None:
             x = g.step("mul", g.input(rand(shape), "f32"), g.step("iota", dtype="f32", dim=dim), dtype="f32")
             total = g.step("sum", x, dtype="f32", dims=dims)
             check(g.spec((g.step("sub", x, total, dtype="f32"), None), (total, None)), g.arrays)
+
+
+def test_blocks_of_blocks() -> None:
+    n = 4096 * 4096 + 5000
+    x = rand((n,))
+    spec = reduced("sum", "f32", x, (0,))
+    got = run(spec.spec((spec.out, None)), spec.arrays)[0]  # type: ignore[attr-defined]
+
+    def tree(v: Any) -> Any:
+        if v.size <= 4096:
+            v = np.concatenate([v, np.zeros(-v.size % 16, np.float32)]).reshape(-1, 16)
+            lanes = np.zeros(16, np.float32)
+            for row in v:
+                lanes = lanes + row
+            for half in (8, 4, 2, 1):
+                lanes = lanes[:half] + lanes[half:2 * half]
+            return lanes[0]
+        return tree(np.array([tree(v[lo:lo + 4096]) for lo in range(0, v.size, 4096)], np.float32))
+    assert got.view(np.uint32) == tree(x).view(np.uint32)

@@ -105,7 +105,7 @@ def canonicalise(spec: KernelSpec) -> Canon:
     if dims is not None and not canon.reduced:
         canon.reduced = [1]
         canon.strides = [None if s is None else (*s, 0) for s in strides]
-    _classify(canon)
+    classify(canon)
     return canon
 
 
@@ -120,7 +120,7 @@ def _merge(dims: Sequence[int], shape: tuple[int, ...], buffers: Sequence[tuple[
     return groups
 
 
-def _classify(canon: Canon) -> None:
+def classify(canon: Canon) -> None:
     """Note of each value whether it varies along reduced axes, and after how many reductions in a row it is known."""
     kept = len(canon.kept)
     for value in range(canon.inputs + len(canon.spec.steps)):
