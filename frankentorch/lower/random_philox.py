@@ -30,12 +30,12 @@ def unit_samples(L: Lanes, kind: str, dtype: str, counter: tuple[Lane, Lane], ke
     """The elements of one unit (16 lanes of counters), as vectors in order. `params` went through the row's setup for uniforms."""
     words = philox(L, counter, key)
     if kind == "uniform":
-        groups = [words[:2], words[2:]] if dtype == "f64" else [(w,) for w in words]
+        groups: list[Sequence[Lane]] = [words[:2], words[2:]] if dtype == "f64" else [(w,) for w in words]
         return [DRAWS["uniform"].sample(L, dtype, w, params) for w in groups]
     mean, std = params
     if dtype == "f64":
         u, v = (rm.uniform_f64(L, *w) for w in (words[:2], words[2:]))
-        raw = rm.box_muller_f64(L, u, v)
+        raw: Sequence[Lane] = rm.box_muller_f64(L, u, v)
     else:
         a, b, c, d = (rm.uniform_f32(L, w) for w in words)
         raw = (*rm.box_muller_f32(L, a, b), *rm.box_muller_f32(L, c, d))

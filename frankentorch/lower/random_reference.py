@@ -102,7 +102,8 @@ class ReferenceStream:
             raw += [float(z.v[0]) for z in pair]
         if len(raw) > n:
             self._normal = raw.pop()
-        return _L.fma(_L.wrap("f64", np.array(raw, np.float64)), std, mean)
+        scaled: Lane = _L.fma(_L.wrap("f64", np.array(raw, np.float64)), std, mean)
+        return scaled
 
     def _blocks(self, dtype: str, n: int, mean: float, std: float) -> Any:
         double = dtype == "f64"

@@ -23,51 +23,57 @@ def _move(f: Function, dtype: str, source: str, target: str) -> None:
     f.do(f"store i{bits} {value}, ptr {target}, align {bits // 8}")
 
 
-def randperm(dtype: str, p_dtype: str) -> kernels.RandomKernel:
-    """Fisher and Yates, forwards: element i changes places with one of the n - i from it on. `n` is below `RANDPERM_LIMIT`."""
-    return _permutation("randperm", dtype, 1)
-
-
-def randperm_wide(dtype: str, p_dtype: str) -> kernels.RandomKernel:
-    """The same from `RANDPERM_LIMIT` elements on: each step draws 64 bits."""
-    return _permutation("randperm_wide", dtype, 2)
-
-
-def _permutation(kind: str, dtype: str, stride: int) -> kernels.RandomKernel:
+def _permutation(kind: str, dtype: str, inside_out: bool) -> kernels.RandomKernel:
     kernels._only(dtype, (*INTEGERS, *WIDE_INTEGERS, *FLOATS), kind)
-    symbol, bits = f"random_{kind}_{dtype}", BITS[dtype]
+    symbol, bits, stride = f"random_{kind}_{dtype}", BITS[dtype], 2 if inside_out else 1
     f = Function(symbol, kernels._ABI)
     args = kernels.signature([])
     state, out, n = kernels.arguments(f, [ty for _, ty in args])
     L = LLVMLanes(f, 0)
-    with f.loop("0", n) as it:
-        value = L.convert(L.wrap("i64", it.iv), dtype)
-        f.do(f"store {L.type(dtype)} {value.v}, ptr {kernels.element(f, dtype, out, it.iv)}, align {bits // 8}")
-    steps = f.op(f"sub nsw i64 {n}, 1")
+
+    def at(index: str) -> str:
+        return kernels.element(f, dtype, out, index)
+
+    def store(index: str, place: str) -> None:
+        f.do(f"store {L.type(dtype)} {L.convert(L.wrap('i64', index), dtype).v}, ptr {place}, align {bits // 8}")
+
+    if not inside_out:
+        with f.loop("0", n) as it:
+            store(it.iv, at(it.iv))
+    steps = n if inside_out else f.op(f"sub nsw i64 {n}, 1")
     with f.loop("0", steps, kernels.CHUNK) as chunk:
         count = kernels.smaller(f, f.op(f"sub nsw i64 {steps}, {chunk.iv}"), str(kernels.CHUNK))
         f.do(f"call void @mt_fill(ptr {state}, ptr %scratch, i64 {f.op(f'mul nsw i64 {count}, {stride}')})")
         with f.loop("0", count) as it:
             here = f.op(f"add nsw i64 {chunk.iv}, {it.iv}")
-            step = _step_below(f, stride, it.iv, f.op(f"sub nsw i64 {n}, {here}"))
-            a = kernels.element(f, dtype, out, here)
-            b = kernels.element(f, dtype, out, f.op(f"add nsw i64 {here}, {step}"))
-            first = f.op(f"load i{bits}, ptr {a}, align {bits // 8}")
-            _move(f, dtype, b, a)
-            f.do(f"store i{bits} {first}, ptr {b}, align {bits // 8}")
+            words = f.op(f"getelementptr inbounds [{stride} x i32], ptr %scratch, i64 {it.iv}")
+            high = f.op(f"load i32, ptr {words}, align 4")
+            mine = at(here)
+            if inside_out:
+                low = f.op(f"load i32, ptr {f.op(f'getelementptr inbounds i32, ptr {words}, i64 1')}, align 4")
+                wide = rm.join64(L, L.wrap("u32", high), L.wrap("u32", low)).v
+                other = at(f.op(f"urem i64 {wide}, {f.op(f'add nsw i64 {here}, 1')}"))
+                store(here, mine)
+                _move(f, dtype, other, mine)
+                store(here, other)
+            else:
+                span = f.op(f"trunc i64 {f.op(f'sub nsw i64 {n}, {here}')} to i32")
+                step = f.op(f"zext i32 {f.op(f'urem i32 {high}, {span}')} to i64")
+                other = at(f.op(f"add nsw i64 {here}, {step}"))
+                first = f.op(f"load i{bits}, ptr {mine}, align {bits // 8}")
+                _move(f, dtype, other, mine)
+                f.do(f"store i{bits} {first}, ptr {other}, align {bits // 8}")
     return kernels.assemble(symbol, args, [f])
 
 
-def _step_below(f: Function, stride: int, index: str, span: str) -> str:
-    """Draw `index` of the chunk modulo `span`, as an i64. One word is divided as 32 bits, which is twice as fast."""
-    at = f.op(f"getelementptr inbounds [{stride} x i32], ptr %scratch, i64 {index}")
-    high = f.op(f"load i32, ptr {at}, align 4")
-    if stride == 1:
-        narrow = f.op(f"trunc i64 {span} to i32")
-        return f.op(f"zext i32 {f.op(f'urem i32 {high}, {narrow}')} to i64")
-    low = f.op(f"load i32, ptr {f.op(f'getelementptr inbounds i32, ptr {at}, i64 1')}, align 4")
-    L = LLVMLanes(f, 0)
-    return f.op(f"urem i64 {rm.join64(L, L.wrap('u32', high), L.wrap('u32', low)).v}, {span}")
+def randperm(dtype: str, p_dtype: str) -> kernels.RandomKernel:
+    """Fisher and Yates, forwards: element i changes places with one of the n - i from it on. `n` is below `RANDPERM_LIMIT`."""
+    return _permutation("randperm", dtype, inside_out=False)
+
+
+def randperm_wide(dtype: str, p_dtype: str) -> kernels.RandomKernel:
+    """From `RANDPERM_LIMIT` elements on, inside out: i goes where one of the first i + 1 was, 64 bits a step; that one moves to i."""
+    return _permutation("randperm_wide", dtype, inside_out=True)
 
 
 def _next_uniform(f: Function, L: LLVMLanes, state: str, buffer: str) -> Lane:
