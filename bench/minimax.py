@@ -184,7 +184,8 @@ FITS: list[tuple[str, str, Fn, Fn, float, float, int]] = [
      lambda z: mpf(1) / 12 if z < mpf("1e-30") else _stirling(z), one, 0, 1 / 64, 7),
     ("DIGAMMA", "(log(x) - 1/(2x) - digamma(x)) x**2 in 1/x**2, x >= 8",
      lambda z: mpf(1) / 12 if z < mpf("1e-30") else _digamma_tail(z), one, 0, 1 / 64, 7),
-    ("I0_NEAR", "i0(x) in x**2 / 16 - 2, |x| <= 8, weight exp(-x)", lambda u: mp.besseli(0, 4 * mp.sqrt(u + 2)), lambda u: 1 / mp.besseli(0, 4 * mp.sqrt(u + 2)), -2, 2, 15),
+    ("I0_NEAR", "(i0(x) - 1) / v in v = x**2 / 4, |x| <= 8, weight v / i0(x)", series(lambda k: 1 / mp.factorial(k + 1) ** 2),
+     lambda v: (v + mpf("1e-9")) / mp.besseli(0, 2 * mp.sqrt(v)), 0, 16, 14),
     ("I0_FAR", "sqrt(x) exp(-x) i0(x) in 16/x - 1, x >= 8", lambda u: _i0_far(u), one, -1, 1, 25),
     ("F32_EXP", "(exp(r) - 1 - r) / r**2, weight r**2", series(lambda k: 1 / mp.factorial(k + 2)), lambda r: r * r + mpf("1e-6"), -LN2H, LN2H, 4),
     ("F32_EXP2", "(2**r - 1) / r - log(2), over r", series(lambda k: mp.log(2) ** (k + 2) / mp.factorial(k + 2)), lambda r: r * r + mpf("1e-6"), -0.501, 0.501, 4),
@@ -196,7 +197,7 @@ FITS: list[tuple[str, str, Fn, Fn, float, float, int]] = [
      lambda z: z + mpf("1e-6"), 0, 1.0, 6),
     ("F32_ERF", "erf(x) / x - 2/sqrt(pi), over z = x**2, |x| <= 1", series(lambda k: 2 / mp.sqrt(mp.pi) * -mpf(-1) ** k / (mp.factorial(k + 1) * (2 * k + 3))),
      lambda z: z + mpf("1e-6"), 0, 1.0, 5),
-    ("F32_ERFC", "-log2(erfc(x)) in x - 2.5, 1 <= x <= 4, weight erfc(x)", lambda u: -mp.log(mp.erfc(u + 2.5)) * log2e, lambda u: mp.erfc(u + 2.5), -1.5, 1.5, 6),
+    ("F32_ERFC", "-log2(erfc(x)) in x - 1, 1 <= x <= 4, weight erfc(x)", lambda u: -mp.log(mp.erfc(u + 1)) * log2e, lambda u: mp.erfc(u + 1), 0, 3, 6),
 ]
 
 

@@ -1,1 +1,98 @@
-"""Vector math of our own."""
+"""Vector math of our own: elementary and special functions as lane functions, the same bits on every CPU.
+
+Enters: f32 or f64 lanes (`frankentorch.lower.lanes`). Leaves: a lane of the same type, NaNs canonical, denormals honoured.
+`FUNCTIONS` lists them with the error each promises; `docs/vmath.md` says how the promise is checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from frankentorch.lower.lanes import SMALL_FLOATS, Lane, Lanes
+from frankentorch.lower.vmath import arith, explog, hyperbolic, special, trig
+from frankentorch.lower.vmath.arith import integer_floor_divide, integer_remainder
+from frankentorch.lower.vmath.explog import integer_pow
+
+__all__ = ["FUNCTIONS", "INTEGER_FUNCTIONS", "LaneFunction", "apply"]
+
+
+@dataclass(frozen=True, slots=True)
+class LaneFunction:
+    """A function of `arity` lanes of one float type.
+
+    `ulp32` and `ulp64` bound the error in units in the last place of `unit`: the "result"; the larger of result and "argument"s;
+    or the larger of result and "one" (functions whose zeros are not representable). 0.5 means correctly rounded, or so nearly that
+    no measured input reaches 0.51.
+    """
+
+    name: str
+    call: Callable[..., Lane]
+    arity: int
+    ulp32: float
+    ulp64: float
+    unit: str = "result"
+
+    def __call__(self, L: Lanes, *args: Lane) -> Lane:
+        return self.call(L, *args)
+
+    def bound(self, ty: str) -> float:
+        return self.ulp32 if ty == "f32" else self.ulp64
+
+
+_ROWS = (
+    # name, function, arity, ulp in f32, in f64, unit
+    LaneFunction("exp", explog.exp, 1, 1.0, 1.0),
+    LaneFunction("exp2", explog.exp2, 1, 1.0, 1.0),
+    LaneFunction("expm1", explog.expm1, 1, 0.51, 1.0),
+    LaneFunction("log", explog.log, 1, 1.0, 0.51),
+    LaneFunction("log2", explog.log2, 1, 0.51, 0.51),
+    LaneFunction("log10", explog.log10, 1, 0.51, 0.51),
+    LaneFunction("log1p", explog.log1p, 1, 0.51, 0.51),
+    LaneFunction("pow", explog.pow, 2, 0.51, 1.0),
+    LaneFunction("sigmoid", explog.sigmoid, 1, 2.0, 2.0),
+    LaneFunction("softplus", explog.softplus, 1, 0.51, 2.0),
+    LaneFunction("logaddexp", explog.logaddexp, 2, 1.0, 2.0, "argument"),
+    LaneFunction("sin", trig.sin, 1, 0.51, 1.0),
+    LaneFunction("cos", trig.cos, 1, 0.51, 1.0),
+    LaneFunction("tan", trig.tan, 1, 0.51, 1.0),
+    LaneFunction("sinc", trig.sinc, 1, 0.51, 1.0),
+    LaneFunction("asin", trig.asin, 1, 0.51, 1.0),
+    LaneFunction("acos", trig.acos, 1, 0.51, 1.0),
+    LaneFunction("atan", trig.atan, 1, 0.51, 1.0),
+    LaneFunction("atan2", trig.atan2, 2, 0.51, 1.0),
+    LaneFunction("sinh", hyperbolic.sinh, 1, 0.51, 1.0),
+    LaneFunction("cosh", hyperbolic.cosh, 1, 0.51, 1.0),
+    LaneFunction("tanh", hyperbolic.tanh, 1, 1.0, 1.0),
+    LaneFunction("asinh", hyperbolic.asinh, 1, 0.51, 0.51),
+    LaneFunction("acosh", hyperbolic.acosh, 1, 0.51, 0.51),
+    LaneFunction("atanh", hyperbolic.atanh, 1, 0.51, 0.51),
+    LaneFunction("erf", special.erf, 1, 1.0, 1.5),
+    LaneFunction("erfc", special.erfc, 1, 0.51, 2.5),
+    LaneFunction("erfinv", special.erfinv, 1, 0.51, 3.5),
+    LaneFunction("gelu", special.gelu, 1, 1.5, 2.5, "argument"),
+    LaneFunction("gelu_tanh", special.gelu_tanh, 1, 2.0, 2.0, "argument"),
+    LaneFunction("silu", special.silu, 1, 2.5, 2.5),
+    LaneFunction("lgamma", special.lgamma, 1, 1.0, 3.0, "one"),
+    LaneFunction("digamma", special.digamma, 1, 1.0, 4.0, "one"),
+    LaneFunction("i0", special.i0, 1, 0.51, 4.0),
+    LaneFunction("fmod", arith.fmod, 2, 0.0, 0.0),
+    LaneFunction("remainder", arith.remainder, 2, 0.5, 0.5),
+    LaneFunction("floor_divide", arith.floor_divide, 2, 0.0, 0.0),
+    LaneFunction("hypot", arith.hypot, 2, 0.51, 0.51),
+    LaneFunction("rsqrt", arith.rsqrt, 1, 1.5, 1.5),
+    LaneFunction("sqrt", arith.sqrt, 1, 0.5, 0.5),
+)
+FUNCTIONS: dict[str, LaneFunction] = {row.name: row for row in _ROWS}
+
+#: On integer lanes of one type, with torch's meaning.
+INTEGER_FUNCTIONS: dict[str, Callable[[Lanes, Lane, Lane], Lane]] = {
+    "pow": integer_pow, "remainder": integer_remainder, "floor_divide": integer_floor_divide}
+
+
+def apply(L: Lanes, name: str, *args: Lane) -> Lane:
+    """FUNCTIONS[name] on lanes of any float type: f16 and bf16 compute in f32 and round once."""
+    ty = args[0].ty
+    if ty not in SMALL_FLOATS:
+        return FUNCTIONS[name](L, *args)
+    return L.convert(FUNCTIONS[name](L, *(L.convert(a, "f32") for a in args)), ty)

@@ -137,8 +137,9 @@ def expm1_pair(L: Lanes, x: Lane) -> Pair:
     """e**x - 1 as a pair, in f64, for |x| <= 700."""
     t, h, l = exp_parts(L, x)
     scale = power_of_two(L, integer_part(L, t))
-    top, low = two_sum(scale - 1.0, scale * h)
-    return fast_two_sum(top, L.fma(scale, l, low))
+    base, rest = two_sum(scale, L.const("f64", -1.0))
+    top, low = two_sum(base, scale * h)
+    return fast_two_sum(top, L.fma(scale, l, low + rest))
 
 
 @through_f64

@@ -41,10 +41,10 @@ def tanh(L: Lanes, x: Lane) -> Lane:
 def _tanh32(L: Lanes, x: Lane) -> Lane:
     size = L.abs(x)
     z = x * x
-    near = L.fma(x * z, horner(z, C.F32_TANH), x)
+    near = L.fma(size * z, horner(z, C.F32_TANH), size)
     t, y = exp32_parts(L, _capped(L, size, 10.0) * 2.0)
-    far = L.copysign(1.0 - 2.0 / (add_to_exponent(L, y, t) + 1.0), x)
-    return L.canonical(L.select(L.cmp("ogt", size, 1.0), far, near))
+    far = 1.0 - 2.0 / (add_to_exponent(L, y, t) + 1.0)
+    return L.canonical(L.copysign(L.select(L.cmp("ogt", size, 1.0), far, near), x))
 
 
 @through_f64

@@ -32,11 +32,14 @@ def _erf_near(L: Lanes, x: Lane) -> Pair:
     return fast_two_sum(hi, L.fma(x * z, horner(z, C.ERF), L.fma(x, TWO_OVER_ROOT_PI[1], lo)))
 
 
-def _erfc_far(L: Lanes, x: Lane) -> Lane:
-    """erfc for x >= 0.5."""
+def _erfc_far(L: Lanes, x: Lane, root: Lane | None = None) -> Lane:
+    """erfc for x >= 0.5; with `root`, erfc(root / sqrt(2)), where x is that rounded."""
     x = L.select(L.cmp("ogt", x, 28.0), 28.0, x)
     g = horner((x - 4.0) / (x + 4.0), C.ERFCX)
     square, low = two_product(x, x)
+    if root is not None:
+        square, low = two_product(*[L.select(L.cmp("ogt", root, 40.0), 40.0, root)] * 2)
+        square, low = square * 0.5, low * 0.5
     t, h, l = exp_parts(L, -square, -low)
     body = divide((g, L.zero(x)), two_sum(L.one(x), x + x))
     return scale_wide(L, multiply(body, fast_two_sum(*_plus_one(h, l)))[0], integer_part(L, t))
@@ -73,7 +76,7 @@ def _erf32_parts(L: Lanes, x: Lane) -> tuple[Lane, Lane]:
     size, z = L.abs(x), x * x
     near = L.fma(x, L.fma(z, horner(z, C.F32_ERF), 0.12837917), x)
     inside = L.cmp("olt", size, 4.0)
-    t, y = exp2_32_parts(L, -horner(L.select(inside, size, 4.0) - 2.5, C.F32_ERFC))
+    t, y = exp2_32_parts(L, -horner(L.select(inside, size, 4.0) - 1.0, C.F32_ERFC))
     return near, L.select(inside, add_to_exponent(L, y, t), 0.0)
 
 
@@ -81,12 +84,19 @@ def gelu(L: Lanes, x: Lane) -> Lane:
     """x times the normal distribution function of x."""
     scaled = x * math.sqrt(0.5)
     if x.ty == "f64":
-        return L.canonical(L.select(L.cmp("olt", x, -60.0), L.select(L.cmp("oeq", x, -INF), NAN, -0.0 * L.one(x)),
-                                    x * (erfc(L, -scaled) * 0.5)))
+        return _gelu64(L, x, scaled)
     near, rest = _erf32_parts(L, scaled)
     size = L.abs(scaled)
     rest = L.select(L.cmp("olt", x, 0.0), rest, 2.0 - rest)
     return L.canonical(x * (0.5 * L.select(L.cmp("ogt", size, 1.0), rest, near + 1.0)))
+
+
+def _gelu64(L: Lanes, x: Lane, scaled: Lane) -> Lane:
+    size = L.abs(scaled)
+    tail = _erfc_far(L, size, L.abs(x))
+    twice = L.select(L.cmp("olt", x, 0.0), tail, 2.0 - tail)
+    near = _erf_near(L, scaled)[0] + 1.0
+    return L.canonical(x * (0.5 * L.select(L.cmp("ogt", size, 0.5), twice, near)))
 
 
 def gelu_tanh(L: Lanes, x: Lane) -> Lane:
@@ -212,7 +222,8 @@ def digamma(L: Lanes, x: Lane) -> Lane:
 def i0(L: Lanes, x: Lane) -> Lane:
     """The modified Bessel function of order 0."""
     size = L.abs(x)
-    near = horner(L.fma(x, x * 0.0625, -2.0), C.I0_NEAR)
+    quarter = L.select(L.cmp("ogt", size, 8.0), 0.0, x * (x * 0.25))
+    near = L.fma(quarter, horner(quarter, C.I0_NEAR), 1.0)
 
     def far() -> list[Lane]:
         a = L.select(L.cmp("ogt", size, 800.0), 800.0, size)

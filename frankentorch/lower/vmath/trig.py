@@ -31,6 +31,11 @@ TWO_OVER_PI_WORDS = (
     0x7527BAC7EBE5F17B, 0x3D0739F78A5292EA, 0x6BFB5FB11F8D5D08, 0x56033046FC7B6BAB,
     0xF0CFBC209AF4361D, 0xA9E391615EE61B08,
 )
+#: 2/pi in pieces of 28 bits: a float times a piece is exact in double.
+TWO_OVER_PI_PIECES = (
+    0.6366197690367699, 3.3308114738561656e-09, 2.276010047810136e-18, 2.5268260189002822e-26,
+    1.6682867657019525e-34, 1.158871328288855e-43, 7.053959174404295e-52, 8.910067885731021e-60,
+)
 
 
 # Reduction ----------------------------------------------------------------------------------------------------
@@ -97,6 +102,17 @@ def _reduce_large(L: Lanes, x: Lane) -> tuple[Lane, Lane, Lane]:
     return L.select(L.cmp("olt", x, 0.0), -q, q), r, r_lo
 
 
+def _reduce_large32(L: Lanes, x: Lane) -> list[Lane]:
+    """[q, r] for a float held in f64: exact products with pieces of 2/pi, each freed of its multiples of 4."""
+    total, low = L.zero(x), L.zero(x)
+    for piece in TWO_OVER_PI_PIECES:
+        p = x * piece
+        total, e = two_sum(total, L.fma(L.rint(p * 0.25), -4.0, p))
+        low = low + e
+    t = total + MAGIC
+    return [L.bitcast(t, "i64"), ((total - (t - MAGIC)) + low) * HALF_PI[0]]
+
+
 def _small_float(L: Lanes, n: Lane) -> Lane:
     """A u64 below 2**52 as f64."""
     return L.bitcast(n | 0x4330000000000000, "f64") - 2.0**52
@@ -139,11 +155,7 @@ def _turn32(L: Lanes, x: Lane, quarter: int) -> Lane:
     r = L.fma(-n, HALF_PI[1], L.fma(-n, HALF_PI[0], wide))
     q = L.bitcast(t, "i64")
 
-    def large() -> list[Lane]:
-        far, (head, tail) = reduce_half_pi(L, wide)
-        return [far, head + tail]
-
-    q, r = L.rare(L.cmp("uge", L.abs(wide), 2.0**40), large, [q, r])
+    q, r = L.rare(L.cmp("uge", L.abs(wide), 2.0**40), lambda: _reduce_large32(L, wide), [q, r])
     z = r * r
     s = L.fma(z * r, horner(z, C.F32_SIN), r)
     c = L.fma(z * z, horner(z, C.F32_COS), L.fma(z, -0.5, 1.0))
