@@ -1,0 +1,230 @@
+"""Kernels of the indexed, scanning, sorting and windowed rows against their meaning in numpy, to the bit, under any split of units."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from frankentorch import dtypes
+from frankentorch.lower.kernel import Ptr
+from frankentorch.lower.templates import TEMPLATES
+from frankentorch.ops import index as rows
+from frankentorch.ops.record import make_sig
+from frankentorch.ops.types import tensor_type
+from frankentorch.runtime import jit, native, objects
+from frankentorch.runtime.memory import Buffer
+
+NP = {"float32": np.float32, "float64": np.float64, "int64": np.int64, "int32": np.int32, "uint8": np.uint8, "bool": np.bool_, "int8": np.int8,
+      "complex64": np.complex64, "complex128": np.complex128, "int16": np.int16, "float16": np.float16}
+BY_NUMPY = {np.dtype(v): dtypes.BY_NAME[k] for k, v in NP.items()}
+
+
+def type_of(a: np.ndarray) -> Any:
+    return tensor_type(BY_NUMPY[a.dtype], a.shape, tuple(s // a.itemsize for s in a.strides))
+
+
+def span(t: Any) -> int:
+    return (1 + sum((n - 1) * s for n, s in zip(t.shape, t.strides, strict=True)) if t.numel else 0) * t.dtype.itemsize
+
+
+def run(row: Any, arrays: list[np.ndarray], attrs: tuple[Any, ...], pieces: int = 1) -> list[np.ndarray]:
+    """The outputs of a row's kernels; units are cut into `pieces`, run last piece first."""
+    sig = make_sig(row, tuple(type_of(a) for a in arrays), attrs)
+    trait = next(t for t in row.traits if t.startswith("template:"))
+    buffers = []
+    for a, t in zip(arrays, sig.types, strict=True):
+        b = Buffer(span(t))
+        b.as_numpy(a.dtype, t.shape, t.strides)[...] = a
+        buffers.append(b)
+    outs = []
+    for k, t in enumerate(sig.outs):
+        b = Buffer(span(t))
+        view = b.as_numpy(t.dtype.np, t.shape, t.strides)
+        view[...] = arrays[0] if k == 0 and "updates:0" in row.traits else np.zeros((), t.dtype.np)
+        buffers.append(b)
+        outs.append(view)
+    entries, scratch = [], 0
+    for low in TEMPLATES[trait[9:]](sig, jit.current_tier()):
+        address = objects.get(low.text, low.symbol)
+        words = [buffers[w.operand].ptr + w.byte_offset if isinstance(w, Ptr) else w for w in low.args]
+        entries.append((address, words, low.units, low.grain))
+        scratch = max(scratch, low.scratch)
+    if pieces == 1:
+        native.Program(entries, [], 0, scratch, keep=buffers)()
+    else:
+        _in_pieces(entries, scratch, pieces)
+    return outs
+
+
+def _in_pieces(entries: list[Any], scratch: int, pieces: int) -> None:
+    import ctypes
+
+    kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)
+    room = Buffer(scratch + 64)
+    for address, words, units, _ in entries:
+        memory = (ctypes.c_int64 * max(len(words), 1))(*words)
+        cuts = sorted({units * i // pieces for i in range(pieces + 1)})
+        for a, b in reversed(list(zip(cuts, cuts[1:], strict=False))):
+            kind(address)(ctypes.addressof(memory), a, b, room.ptr)
+
+
+def check(row: Any, arrays: list[np.ndarray], *attrs: Any) -> None:
+    """Equal bits to `ref` (NaN payloads aside), whole and in three pieces."""
+    want = row.ref(*arrays, **dict(zip(row.attrs, attrs, strict=True)))
+    want = want if isinstance(want, tuple) else (want,)
+    for pieces in (1, 3):
+        got = run(row, arrays, attrs, pieces)
+        for g, w in zip(got, want, strict=True):
+            assert g.shape == np.shape(w)
+            np.testing.assert_array_equal(g, w)
+            if g.dtype.kind == "f":
+                np.testing.assert_array_equal(np.signbit(g[g == 0]), np.signbit(np.asarray(w)[g == 0]))
+
+
+def numbers(rng: Any, shape: Any, dtype: str) -> np.ndarray:
+    if dtype == "bool":
+        return rng.random(shape) < 0.4
+    if dtype.startswith("complex"):
+        return (rng.standard_normal(shape) + 1j * rng.standard_normal(shape)).astype(dtype)
+    if "int" in dtype:
+        return rng.integers(0 if dtype[0] == "u" else -50, 50, shape).astype(dtype)
+    return np.asarray(rng.standard_normal(shape)).astype(dtype)
+
+
+def layouts(a: np.ndarray) -> list[np.ndarray]:
+    """`a` contiguous, transposed in memory, and as every second column of something wider."""
+    out = [a]
+    if a.ndim > 1:
+        out.append(np.ascontiguousarray(a.T).T)
+        wide = np.zeros((*a.shape[:-1], a.shape[-1] * 2), a.dtype)
+        wide[..., ::2] = a
+        out.append(wide[..., ::2])
+    return out
+
+
+SHAPES = [(7,), (5, 33), (3, 4, 18), (40, 300), (2, 3, 1, 5)]
+MOVED = ["float32", "float64", "int64", "uint8", "bool", "float16", "complex64", "complex128"]
+
+
+@pytest.mark.parametrize("dtype", MOVED)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_index_select_and_gather(shape: Any, dtype: str) -> None:
+    rng = np.random.default_rng(1)
+    for x in layouts(numbers(rng, shape, dtype)):
+        for dim in range(len(shape)):
+            index = rng.integers(0, shape[dim], 11)
+            check(rows.index_select_row, [x, index], dim)
+            check(rows.index_select_row, [x, index.astype(np.int32)], dim)
+            small = [max(1, n - 1) for n in shape]
+            small[dim] = shape[dim] + 2
+            for at in layouts(rng.integers(0, shape[dim], small)):
+                check(rows.gather_row, [x, at], dim)
+
+
+def test_reads_of_numbers_and_of_nothing() -> None:
+    x = np.float32(3.0).reshape(())
+    check(rows.index_select_row, [x, np.zeros(1, np.int64)], 0)
+    check(rows.gather_row, [x, np.zeros((), np.int64)], 0)
+    check(rows.gather_row, [x, np.zeros((1,), np.int64)], 0)
+    check(rows.index_select_row, [np.ones((3, 4), np.float32), np.zeros(0, np.int64)], 1)
+    check(rows.index_row, [np.ones((3, 4), np.float32), np.zeros((0, 2), np.int64)], (0,))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "uint8", "complex128"])
+def test_index(dtype: str) -> None:
+    rng = np.random.default_rng(2)
+    for x in layouts(numbers(rng, (6, 5, 4, 3), dtype)):
+        one, other = rng.integers(-6, 6, (3, 1)), rng.integers(-3, 3, (2,)).astype(np.int32)
+        check(rows.index_row, [x, one], (0,))
+        check(rows.index_row, [x, other], (3,))
+        check(rows.index_row, [x, other % 4, other], (2, 3))
+        check(rows.index_row, [x, one, other], (0, 2))
+        check(rows.index_row, [x, one % 5, other % 4], (1, 2))
+        check(rows.index_row, [x, one, one % 5, other, other], (0, 1, 2, 3))
+
+
+def test_large_reads_are_split() -> None:
+    rng = np.random.default_rng(3)
+    table = numbers(rng, (1000, 70), "float32")
+    check(rows.index_select_row, [table, rng.integers(0, 1000, 5000)], 0)
+    check(rows.index_row, [table.reshape(-1), rng.integers(-70000, 70000, 9000)], (0,))
+    check(rows.index_select_row, [numbers(rng, (2, 50000), "float64"), np.array([1, 0, 1])], 0)
+
+
+@pytest.mark.parametrize("shape", [(0,), (1,), (100,), (37, 5), (4, 3, 9)])
+def test_compact(shape: Any) -> None:
+    rng = np.random.default_rng(4)
+    for mask in layouts(rng.random(shape) < 0.3):
+        check(rows.compact_row, [mask], int(mask.sum()))
+
+
+@pytest.mark.parametrize("dtype", MOVED)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_scatter(shape: Any, dtype: str) -> None:
+    rng = np.random.default_rng(5)
+    for x in layouts(numbers(rng, shape, dtype)):
+        for dim in range(len(shape)):
+            small = [max(1, n - 1) for n in shape]
+            small[dim] = shape[dim] + 2
+            src = numbers(rng, [n + 1 for n in small], dtype)
+            index = rng.integers(0, shape[dim], small)
+            for s in layouts(src)[:2]:
+                check(rows.scatter_row, [x, index, s], dim)
+
+
+@pytest.mark.parametrize("op", ["add", "mul", "max", "min"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "uint8", "bool"])
+def test_scatter_reduce(dtype: str, op: str) -> None:
+    rng = np.random.default_rng(6)
+    for shape in SHAPES:
+        for dim in range(len(shape)):
+            x = numbers(rng, shape, dtype)
+            small = list(shape)
+            small[dim] = shape[dim] * 3
+            src, index = numbers(rng, small, dtype), rng.integers(0, shape[dim], small)
+            if dtype.startswith("f"):
+                src.reshape(-1)[::17] = np.nan
+            check(rows.scatter_reduce_row, [x, index, src], dim, op)
+            flat = np.broadcast_to(rng.integers(0, shape[dim], [n if d == dim else 1 for d, n in enumerate(small)]), small)
+            check(rows.scatter_reduce_row, [x, flat, src], dim, op)
+
+
+def test_complex_sums() -> None:
+    rng = np.random.default_rng(7)
+    x, src = numbers(rng, (5, 6), "complex64"), numbers(rng, (9, 6), "complex64")
+    check(rows.index_add_row, [x, rng.integers(0, 5, 9), src], 0)
+    check(rows.scatter_reduce_row, [x, rng.integers(0, 5, (9, 6)), src], 0, "add")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int64", "uint8"])
+def test_index_add_and_copy(dtype: str) -> None:
+    rng = np.random.default_rng(8)
+    for shape in SHAPES:
+        for dim in range(len(shape)):
+            wide = list(shape)
+            wide[dim] = 13
+            for x in layouts(numbers(rng, shape, dtype)):
+                src, index = numbers(rng, wide, dtype), rng.integers(0, shape[dim], 13)
+                check(rows.index_add_row, [x, index, src], dim)
+                check(rows.index_copy_row, [x, index.astype(np.int32), src], dim)
+    check(rows.index_add_row, [np.float32(1).reshape(()), np.zeros(1, np.int64), np.float32(2).reshape(())], 0)
+
+
+def test_large_sums_are_split_by_destination() -> None:
+    rng = np.random.default_rng(9)
+    x, src, index = np.zeros((50, 200), np.float32), numbers(rng, (3000, 200), "float32"), rng.integers(0, 50, 3000)
+    check(rows.index_add_row, [x, index, src], 0)
+    check(rows.index_put_row, [x, src, index - 25], (0,), True)
+
+
+@pytest.mark.parametrize("accumulate", [False, True])
+def test_index_put(accumulate: bool) -> None:
+    rng = np.random.default_rng(10)
+    for x in layouts(numbers(rng, (6, 5, 4, 3), "float32")):
+        one, other = rng.integers(-6, 6, (3, 1)), rng.integers(-3, 3, (2,)).astype(np.int32)
+        for indices, dims in [([one], (0,)), ([other], (3,)), ([one, other], (0, 2)), ([one % 5, other], (1, 2)), ([one, one % 5, other, other], (0, 1, 2, 3))]:
+            shape = rows.index_shape(x.shape, dims, np.broadcast_shapes(*(i.shape for i in indices)))
+            check(rows.index_put_row, [x, numbers(rng, shape, "float32"), *indices], dims, accumulate)
+            check(rows.index_put_row, [x, np.float32(2).reshape(()), *indices], dims, accumulate)
