@@ -172,7 +172,7 @@ def _class(unit: int, size: int, other: int, other_size: int, names: str) -> str
     return names[1] if other_size == 1 else "g"
 
 
-def _split(size: int, step: int, most: int) -> tuple[int, int]:
+def blocks_of(size: int, step: int, most: int) -> tuple[int, int]:
     """Blocks of at most `most` (a multiple of `step`) which share `size` evenly: (block, count)."""
     count = -(-size // most)
     block = -(-(-(-size // count)) // step) * step
@@ -189,8 +189,8 @@ def _blocks(mach: Machine, matrices: int, m: int, n: int, k: int, threads: int) 
     wanted = min(2 * threads, matrices * m * n * max(k, 1) // 1_000_000)
     most_m, most_n = 528 // mach.rows[0] * mach.rows[0], 512 // narrow
     while True:
-        m_block, m_blocks = _split(m, mach.rows[0], most_m)
-        n_block, n_blocks = _split(n, mach.columns, most_n)
+        m_block, m_blocks = blocks_of(m, mach.rows[0], most_m)
+        n_block, n_blocks = blocks_of(n, mach.columns, most_n)
         if matrices * m_blocks * n_blocks >= wanted:
             break
         # Cut the rows unless that would leave too few of them to pay for packing B again.
@@ -214,7 +214,7 @@ def _lower_one(dtype: str, out_dtype: str, p: Problem, words: list[Word], tier: 
     matrices = p.batch[0] * p.batch[1] * p.batch[2]
     if skinny:
         m_block, m_blocks = tile_m, 1
-        n_block, n_blocks = _split(p.n, tile_n, max(tile_n, (64 if b_class == "k" else 384) // tile_n * tile_n))
+        n_block, n_blocks = blocks_of(p.n, tile_n, max(tile_n, (64 if b_class == "k" else 384) // tile_n * tile_n))
     else:
         m_block, m_blocks, n_block, n_blocks = _blocks(mach, matrices, p.m, p.n, p.k, threads)
     chunks = max(1, -(-p.k // CHUNK))
@@ -279,18 +279,22 @@ def assemble(parts: list[Function]) -> str:
     return module(parts, declares)
 
 
-def finish(m: Machine, out_dtype: str, epilogue: Epilogue | None) -> Function:
+def finish(m: Machine, out_dtype: str, epilogue: Epilogue | None, from_table: bool = False) -> Function:
     """``finish(slot, rows, cols, c, c_row, c_col, bases, row, col)``: the epilogue and the store of one tile.
 
     `c` is the tile's first output; `bases` holds (address, row stride, column stride) of each epilogue operand, indexed by
-    the absolute `row` and `col`.
+    the absolute `row` and `col`. With `from_table`, `c` is a table of (source, output) addresses, one pair a row, and `c_row` an
+    offset to add to every output address.
     """
     f = Routine("finish", [("ptr", "slot"), ("i64", "rows"), ("i64", "cols"), ("ptr", "c"), ("i64", "c_row"), ("i64", "c_col"),
                             ("ptr", "bases"), ("i64", "row"), ("i64", "col")])
     unit = f.op(f"icmp eq i64 %c_col, {size_of(out_dtype)}")
     with f.loop("0", "%rows") as r:
         from_row = offset(f, "%slot", r.iv, m.columns * m.size)
-        to_row = offset(f, "%c", arith(f, "mul", r.iv, "%c_row"), 1)
+        if from_table:
+            to_row = offset(f, word(f, offset(f, "%c", r.iv, 16), 1, "ptr"), "%c_row", 1)
+        else:
+            to_row = offset(f, "%c", arith(f, "mul", r.iv, "%c_row"), 1)
         row = arith(f, "add", "%row", r.iv)
         with f.loop("0", "%cols", m.lanes) as j:
             acc = load(f, m.vector, offset(f, from_row, j.iv, m.size), m.size)

@@ -108,9 +108,15 @@ def machine(dtype: str, tier: str) -> Machine:
 class Routine(Function):
     """A `Function` in which stack memory may be reserved inside open loops."""
 
-    def __init__(self, name: str, params: Sequence[tuple[str, str]], linkage: str = "internal") -> None:
-        super().__init__(name, params, linkage=linkage)
+    def __init__(self, name: str, params: Sequence[tuple[str, str]], linkage: str = "internal",
+                 ret: str = "void") -> None:
+        super().__init__(name, params, ret, linkage)
         self._lines.append("")
+        self.ret = ret
+        self.result = ""
+
+    def finish(self, ret: str = "") -> str:
+        return super().finish(ret or f"ret {self.ret} {self.result}".rstrip())
 
     def alloca(self, llvm_type: str, align: int = 64) -> str:
         # One growing line keeps the positions which open loops remember.

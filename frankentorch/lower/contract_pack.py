@@ -60,6 +60,13 @@ def load_part(f: Function, m: Machine, dtype: str, p: str, count: str) -> str:
     return to_compute(f, m, dtype, raw, m.lanes)
 
 
+def store_part(f: Function, m: Machine, dtype: str, value: str, p: str, count: str) -> None:
+    """Store the first `count` lanes of stored type, on tiers that have masks."""
+    scalar, size = llvm_type(dtype), size_of(dtype)
+    f.call(f"llvm.masked.store.{_mangled(scalar, m.lanes)}.p0", "void",
+           [(_vector(scalar, m.lanes), value), (f"ptr align {size}", p), (_vector("i1", m.lanes), first_lanes(f, m.lanes, count))])
+
+
 def load_strided_raw(f: Function, scalar: str, size: int, lanes: int, p: str, stride: str, count: str) -> str:
     """`count` elements at a byte stride, through the stack; the other lanes are zero."""
     type_ = _vector(scalar, lanes)
@@ -71,16 +78,22 @@ def load_strided_raw(f: Function, scalar: str, size: int, lanes: int, p: str, st
     return load(f, type_, buffer, 64)
 
 
-def copy_run(f: Function, m: Machine, dtype: str, src: str, dst: str, count: str) -> None:
-    """Convert `count` adjacent elements; the destination has room for a whole last vector, which is zero beyond them."""
+def copy_run(f: Function, m: Machine, dtype: str, src: str, dst: str, count: str, exact: bool = False) -> None:
+    """Convert `count` adjacent elements. Unless `exact`, a whole last vector is stored, which is zero beyond them."""
     whole = arith(f, "and", count, -m.lanes)
     with f.loop("0", whole, m.lanes) as i:
         raw = load(f, _vector(llvm_type(dtype), m.lanes), offset(f, src, i.iv, size_of(dtype)), size_of(dtype))
         store(f, m.vector, to_compute(f, m, dtype, raw, m.lanes), offset(f, dst, i.iv, m.size), m.size)
     rest = arith(f, "sub", count, whole)
     with f.when(f.op(f"icmp sgt i64 {rest}, 0")):
-        value = load_part(f, m, dtype, offset(f, src, whole, size_of(dtype)), rest)
-        store(f, m.vector, value, offset(f, dst, whole, m.size), m.size)
+        src, dst = offset(f, src, whole, size_of(dtype)), offset(f, dst, whole, m.size)
+        if not exact:
+            store(f, m.vector, load_part(f, m, dtype, src, rest), dst, m.size)
+        elif _masked(m):
+            store_part(f, m, m.compute, load_part(f, m, dtype, src, rest), dst, rest)
+        else:
+            with f.loop("0", rest) as i:
+                copy_scalar(f, m, dtype, offset(f, src, i.iv, size_of(dtype)), offset(f, dst, i.iv, m.size))
 
 
 def copy_scalar(f: Function, m: Machine, dtype: str, src: str, dst: str) -> None:
@@ -88,13 +101,17 @@ def copy_scalar(f: Function, m: Machine, dtype: str, src: str, dst: str) -> None
     store(f, m.scalar, to_compute(f, m, dtype, value, 0), dst, m.size)
 
 
-def pack_a(m: Machine, dtype: str, layout: str) -> Function:
-    """`layout` is the unit-stride axis of A: "k", "m" (the panel is then k-major) or "g" for neither."""
+def pack_a(m: Machine, dtype: str, layout: str, exact: bool = False) -> Function:
+    """`layout` is the unit-stride axis of A: "k", "m" (the panel is then k-major) or "g" for neither.
+
+    With `exact`, a k-major panel keeps what lies beyond `rows`, so that it can be packed piecemeal.
+    """
     f = Routine("pack_a", [("ptr", "src"), ("i64", "row"), ("i64", "k"), ("i64", "rows"), ("i64", "padded"), ("i64", "kc"),
                             ("ptr", "dst")])
     if layout == "m":
         with f.loop("0", "%kc") as k:
-            copy_run(f, m, dtype, offset(f, "%src", arith(f, "mul", k.iv, "%k"), 1), offset(f, "%dst", k.iv, K_PITCH * m.size), "%rows")
+            copy_run(f, m, dtype, offset(f, "%src", arith(f, "mul", k.iv, "%k"), 1), offset(f, "%dst", k.iv, K_PITCH * m.size), "%rows",
+                     exact)
         return f
     with f.loop("0", "%rows") as r:
         src, dst = offset(f, "%src", arith(f, "mul", r.iv, "%row"), 1), offset(f, "%dst", r.iv, ROW_PITCH * m.size)
@@ -232,8 +249,7 @@ def store_lanes(f: Function, m: Machine, dtype: str, value: str, p: str, stride:
         strided, ragged = f.label("strided"), f.label("ragged")
         f.branch_if(unit, ragged, strided)
         f.block(ragged)
-        f.call(f"llvm.masked.store.{_mangled(scalar, m.lanes)}.p0", "void",
-               [(type_, value), (f"ptr align {size}", p), (_vector("i1", m.lanes), first_lanes(f, m.lanes, count))])
+        store_part(f, m, dtype, value, p, count)
         f.branch(done)
         f.block(strided)
     buffer = f.alloca(type_)
