@@ -223,9 +223,7 @@ def test_floats_round_to_halves_and_back(tier: str) -> None:
     for i in (1, 0x3FF, 0x400, 0x3C00, 0x7BFF, 0x8001, 0xFBFF):
         assert floats[i] == struct.unpack("<e", i.to_bytes(2, "little"))[0]
     convert(tier, "float", "fptrunc", "half", floats, back)
-    nan = [i for i in range(65536) if i & 0x7FFF > 0x7C00]
-    assert all(back[i] == i | 0x200 for i in nan)
-    assert [back[i] for i in range(65536) if i not in set(nan)] == [i for i in range(65536) if i not in set(nan)]
+    assert list(back) == [i | 0x200 if i & 0x7FFF > 0x7C00 else i for i in range(65536)]  # NaNs become quiet
 
 
 @pytest.mark.parametrize("tier", jit.host_tiers())

@@ -379,12 +379,12 @@ def test_a_fork_while_another_thread_is_in_the_pool() -> None:
 
 
 def test_python_threads_run_at_once_and_share_programs() -> None:
-    native.set_num_threads(2)
+    native.set_num_threads(3)
     flag = words(2)
-    waiting = Program([(objects.get(WAIT, "wait"), [at(flag)], 1, 1)], [], 0, release_gil=True)
+    waiting = Program([(objects.get(WAIT, "wait"), [at(flag)], 12, 1)], [], 0, scratch_bytes=64)
     thread = threading.Thread(target=waiting)
     thread.start()
-    while flag[1] == 0:
+    while flag[1] < 3:
         time.sleep(0.001)
     program, out = block_sums(BLOCKS, 1)
     program(at(out), at(NUMBERS), 0.75)  # the pool is taken: this runs alone, with scratch of its own
@@ -394,14 +394,14 @@ def test_python_threads_run_at_once_and_share_programs() -> None:
     shared = Program([(objects.get(WAIT, "wait"), [0], 1, 1)], [[(0, 0, 0)]], 1, release_gil=True)
     other = threading.Thread(target=shared, args=(at(flag),))
     other.start()
-    while flag[1] < 2:
+    while flag[1] < 4:
         time.sleep(0.001)
     shared(at(second))  # in use by the other thread: this must not disturb its arguments, nor wait for it
     assert second[1] == 1 and other.is_alive()
     flag[0] = 1
     thread.join(20)
     other.join(20)
-    assert not thread.is_alive() and not other.is_alive()
+    assert not thread.is_alive() and not other.is_alive() and flag[1] == 13
 
 
 def test_many_python_threads_hammer_one_program() -> None:

@@ -10,6 +10,8 @@ in one 64-bit word, @state = generation << 32 | open bit | number of workers ins
 while the job is open, the caller closes it once no chunk is left and waits for the workers inside only. Workers sleep on the
 generation and the caller on the low half (futexes), after a brief spin.
 
+Workers are started inside a run, so they inherit the default floating-point environment that @run sets up.
+
 A job can be open only under @lock. A caller that finds it taken (another Python thread is running a program) runs alone.
 """
 
@@ -142,7 +144,6 @@ declare i32 @sched_yield()
 define internal ptr @worker(ptr %index) nounwind {{
 entry:
   %self = ptrtoint ptr %index to i64
-  {"call void @fp_set(i32 8064)" if host.x86 else "call void @fp_set(i64 0)"}
   br label %idle
 idle:
   %last = phi i32 [ 0, %entry ], [ %last.again, %slept ], [ %generation, %left ]
