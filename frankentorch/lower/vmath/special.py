@@ -12,7 +12,7 @@ import math
 from frankentorch.lower.lanes import Lane, Lanes
 from frankentorch.lower.vmath import coefficients as C
 from frankentorch.lower.vmath.explog import (
-    add_to_exponent, exp2_32_parts, exp_parts, integer_part, log_pair, scale_wide, sigmoid,
+    add_to_exponent, exp2_32_parts, exp32_parts, exp_parts, integer_part, log_pair, scale_wide, sigmoid,
 )
 from frankentorch.lower.vmath.pairs import (
     Pair, add, constant, divide, fast_two_sum, horner, multiply, through_f64, two_product, two_sum,
@@ -106,8 +106,21 @@ def gelu_tanh(L: Lanes, x: Lane) -> Lane:
 
 
 def silu(L: Lanes, x: Lane) -> Lane:
-    """x * sigmoid(x)."""
-    return L.canonical(x * sigmoid(L, x))
+    """x * sigmoid(x), right where sigmoid is denormal; NaN at -inf, as torch."""
+    edge, end = (80.0, -110.0) if x.ty == "f32" else (700.0, -760.0)
+
+    def far() -> list[Lane]:
+        inside = L.select(L.cmp("olt", x, end), end, x)
+        if x.ty == "f32":
+            t, y = exp32_parts(L, inside)
+        else:
+            t, h, l = exp_parts(L, inside)
+            y = 1.0 + (h + l)
+        tail = scale_wide(L, inside * y, integer_part(L, t))
+        out = L.select(L.cmp("ogt", x, 0.0), x, L.select(L.cmp("oeq", x, -INF), NAN, tail))
+        return [L.canonical(out)]
+
+    return L.rare(L.cmp("uge", L.abs(x), edge), far, [x * sigmoid(L, x)])[0]
 
 
 @through_f64
