@@ -387,7 +387,7 @@ def test_four_processes_share_one_folder(cache: Path) -> None:
         compiled, rebuilt = map(int, out.split())
         assert compiled <= 12 and rebuilt == 0
     assert objects.verify() == [] and len(objects.ls()) == 24
-    assert not [path for path in cache.rglob("*.tmp")]
+    assert not list(cache.rglob("*.tmp"))
 
 
 def test_a_process_killed_while_writing_leaves_nothing_that_stays(cache: Path) -> None:

@@ -10,6 +10,7 @@ reported once, counted in `stats.rebuilt` and built anew. Files appear by rename
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import re
@@ -223,10 +224,8 @@ def _forget(path: str) -> bool:
 
 
 def _touch(path: str) -> None:
-    try:
+    with contextlib.suppress(OSError):
         os.utime(path)
-    except OSError:
-        pass
 
 
 # The folder -----------------------------------------------------------------------------------------------------
