@@ -46,7 +46,7 @@ def _gelu(x: Any) -> Any:
 def _lgamma(x: Any) -> Any:
     from scipy import special
 
-    return special.gammaln(x)
+    return np.where(np.isinf(x), np.inf, special.gammaln(x))
 
 
 def _digamma(x: Any) -> Any:
@@ -76,7 +76,7 @@ def f64_reference(name: str) -> Callable[..., Any]:
     own = {"sigmoid": _sigmoid, "gelu": _gelu, "lgamma": _lgamma, "digamma": _digamma, "erfinv": _erfinv, "sinc": _sinc,
            "rsqrt": lambda x: 1.0 / np.sqrt(x), "silu": lambda x: x * _sigmoid(x), "softplus": lambda x: np.logaddexp(0.0, x),
            "gelu_tanh": lambda x: x * _sigmoid(x * (1.5957691216057308 + 0.07135481282779586 * x * x)),
-           "erf": special.erf, "erfc": special.erfc, "i0": special.i0}
+           "erf": special.erf, "erfc": special.erfc, "i0": lambda x: np.where(np.isinf(x), np.inf, special.i0(x))}
     numpy_name = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "asinh": "arcsinh", "acosh": "arccosh", "atanh": "arctanh"}
     return own.get(name) or getattr(np, numpy_name.get(name, name))
 

@@ -72,7 +72,7 @@ _ROWS = (
     LaneFunction("erfinv", special.erfinv, 1, 0.51, 3.5),
     LaneFunction("gelu", special.gelu, 1, 1.5, 2.5, "argument"),
     LaneFunction("gelu_tanh", special.gelu_tanh, 1, 2.0, 2.0, "argument"),
-    LaneFunction("silu", special.silu, 1, 2.5, 2.5),
+    LaneFunction("silu", special.silu, 1, 3.0, 3.0),
     LaneFunction("lgamma", special.lgamma, 1, 1.0, 3.0, "one"),
     LaneFunction("digamma", special.digamma, 1, 1.0, 4.0, "one"),
     LaneFunction("i0", special.i0, 1, 0.51, 4.0),

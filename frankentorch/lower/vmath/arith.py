@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 
 from frankentorch.lower.lanes import Lane, Lanes
-from frankentorch.lower.vmath.explog import power_of_two
-from frankentorch.lower.vmath.pairs import add, through_f64, two_product
+from frankentorch.lower.vmath.exponents import power_of_two
+from frankentorch.lower.vmath.pairs import add, through_f64, two_product, with_short
 from frankentorch.lower.vmath.trig import sqrt_pair
 
 INF, NAN = math.inf, math.nan
@@ -93,7 +93,12 @@ def integer_floor_divide(L: Lanes, x: Lane, y: Lane) -> Lane:
     return L.select(L.cmp("ne", rest, 0) & L.cmp("lt", rest ^ y, 0), quotient - 1, quotient)
 
 
-@through_f64
+def _hypot_short(L: Lanes, x: Lane, y: Lane) -> Lane:
+    out = L.sqrt(L.fma(x, x, y * y))
+    return L.select(L.cmp("oeq", L.abs(x), INF) | L.cmp("oeq", L.abs(y), INF), INF, out)
+
+
+@with_short(_hypot_short)
 def hypot(L: Lanes, x: Lane, y: Lane) -> Lane:
     """sqrt(x**2 + y**2) without overflow; inf wins over NaN."""
     a, b = L.abs(x), L.abs(y)

@@ -7,10 +7,23 @@ exp, exp2, log and sigmoid work in f32; the others go through f64.
 
 from __future__ import annotations
 
-import math
-
 from frankentorch.lower.lanes import Lane, Lanes
 from frankentorch.lower.vmath import coefficients as C
+from frankentorch.lower.vmath import short
+from frankentorch.lower.vmath.exponents import (
+    INF,
+    LN2,
+    LOG2E,
+    MAGIC32,
+    MAGIC64,
+    NAN,
+    finish_exp,
+    integer_part,
+    log_limits,
+    log_parts,
+    power_of_two,
+    scale_wide,
+)
 from frankentorch.lower.vmath.pairs import (
     Pair,
     constant,
@@ -18,15 +31,11 @@ from frankentorch.lower.vmath.pairs import (
     fast_two_sum,
     horner,
     multiply,
-    through_f64,
     two_product,
     two_sum,
+    with_short,
 )
 
-INF, NAN = math.inf, math.nan
-MAGIC64, MAGIC32 = 1.5 * 2.0**52, 1.5 * 2.0**23
-LOG2E = 1.4426950408889634
-LN2 = (0.6931471805599453, 2.3190468138462996e-17)
 #: ln 2 in 42 bits, so that k times it is exact, and the rest.
 LN2_SHORT, LN2_REST = float.fromhex("0x1.62e42fefa38p-1"), float.fromhex("0x1.ef35793c7673p-45")
 LOG10E = (0.4342944819032518, 1.098319650216765e-17)
@@ -45,26 +54,6 @@ def exp_parts(L: Lanes, x: Lane, x_lo: Lane | None = None) -> tuple[Lane, Lane, 
     return t, r, L.fma(r * r, horner(r, C.EXP), L.fma(r_lo, r, r_lo))
 
 
-def integer_part(L: Lanes, t: Lane) -> Lane:
-    """n as an integer lane, from a sum with the magic constant."""
-    if t.ty == "f64":
-        return L.bitcast(t, "i64") - 0x4338000000000000
-    return L.bitcast(t, "i32") - 0x4B400000
-
-
-def power_of_two(L: Lanes, n: Lane) -> Lane:
-    """2**n for an integer lane in the normal range."""
-    if n.ty == "i64":
-        return L.bitcast((n + 1023) << 52, "f64")
-    return L.bitcast((n + 127) << 23, "f32")
-
-
-def scale_wide(L: Lanes, y: Lane, n: Lane) -> Lane:
-    """y * 2**n with one rounding, where n may be twice the exponent range."""
-    half = n >> 1
-    return y * power_of_two(L, half) * power_of_two(L, n - half)
-
-
 def one_plus(h: Lane, l: Lane) -> Lane:
     """1 + h + l rounded almost once, |h| < 0.5."""
     s, e = fast_two_sum(h.L.one(h), h)
@@ -79,23 +68,13 @@ def exp_of_pair(L: Lanes, x: Lane, x_lo: Lane) -> Lane:
     return scale_wide(L, one_plus(h, l), integer_part(L, t))
 
 
-def _finish_exp(L: Lanes, x: Lane, y: Lane, t: Lane, safe: float, over: float, under: float) -> Lane:
-    """y * 2**n: by adding to the exponent, or, outside `safe`, with care."""
-    def slow() -> list[Lane]:
-        wide = scale_wide(L, y, integer_part(L, t))
-        wide = L.select(L.cmp("ogt", x, over), INF, L.select(L.cmp("olt", x, under), 0.0, wide))
-        return [L.canonical(wide)]
-
-    return L.rare(L.cmp("uge", L.abs(x), safe), slow, [add_to_exponent(L, y, t)])[0]
-
-
 def exp(L: Lanes, x: Lane) -> Lane:
     """e**x."""
     if x.ty == "f64":
         t, h, l = exp_parts(L, x)
-        return _finish_exp(L, x, one_plus(h, l), t, 708.0, 709.8, -745.2)
+        return finish_exp(L, x, one_plus(h, l), t, 708.0, 709.8, -745.2)
     t, y = exp32_parts(L, x)
-    return _finish_exp(L, x, y, t, 87.0, 88.8, -104.0)
+    return finish_exp(L, x, y, t, 87.0, 88.8, -104.0)
 
 
 def exp32_parts(L: Lanes, x: Lane) -> tuple[Lane, Lane]:
@@ -104,12 +83,6 @@ def exp32_parts(L: Lanes, x: Lane) -> tuple[Lane, Lane]:
     n = t - MAGIC32
     r = L.fma(-n, -1.9046542e-09, L.fma(-n, 0.6931472, x))
     return t, _exp_tail(L, r, C.F32_EXP, 1.0)
-
-
-def add_to_exponent(L: Lanes, y: Lane, t: Lane) -> Lane:
-    """y * 2**n where the result is normal; t as from the magic constant."""
-    ints, width = ("i64", 52) if y.ty == "f64" else ("i32", 23)
-    return L.bitcast(L.bitcast(y, ints) + (L.bitcast(t, ints) << width), y.ty)
 
 
 def _exp_tail(L: Lanes, r: Lane, c: tuple[float, ...], first: float) -> Lane:
@@ -122,9 +95,9 @@ def exp2(L: Lanes, x: Lane) -> Lane:
         t = x + MAGIC64
         r, r_lo = multiply((x - (t - MAGIC64), L.zero(x)), constant(L, "f64", *LN2))
         tail = L.fma(r * r, horner(r, C.EXP), L.fma(r_lo, r, r_lo))
-        return _finish_exp(L, x, one_plus(r, tail), t, 1022.0, 1024.5, -1076.0)
+        return finish_exp(L, x, one_plus(r, tail), t, 1022.0, 1024.5, -1076.0)
     t, y = exp2_32_parts(L, x)
-    return _finish_exp(L, x, y, t, 126.0, 128.5, -151.0)
+    return finish_exp(L, x, y, t, 126.0, 128.5, -151.0)
 
 
 def exp2_32_parts(L: Lanes, x: Lane) -> tuple[Lane, Lane]:
@@ -142,7 +115,7 @@ def expm1_pair(L: Lanes, x: Lane) -> Pair:
     return fast_two_sum(top, L.fma(scale, l, low + rest))
 
 
-@through_f64
+@with_short(short.expm1)
 def expm1(L: Lanes, x: Lane) -> Lane:
     """e**x - 1."""
     inside = L.select(L.cmp("olt", x, -60.0), -60.0, L.select(L.cmp("ogt", x, 60.0), 60.0, x))
@@ -152,15 +125,6 @@ def expm1(L: Lanes, x: Lane) -> Lane:
 
 
 # log ----------------------------------------------------------------------------------------------------------
-def log_parts(L: Lanes, x: Lane) -> tuple[Lane, Lane, Lane]:
-    """(k, m, 2**-k) with x = 2**k m, m in [0.707, 1.415), for normal positive f64 x; k is an f64 lane."""
-    bits = L.bitcast(x, "u64")
-    biased = (bits + (0x3FF0000000000000 - 0x3FE6A09E00000000)) >> 52
-    k = L.bitcast(biased | 0x4338000000000000, "f64") - (MAGIC64 + 1023.0)
-    m = L.bitcast(bits - ((biased - 1023) << 52), "f64")
-    return k, m, L.bitcast((2046 - biased) << 52, "f64")
-
-
 def log_of_parts(L: Lanes, f: Lane, f_lo: Lane | None) -> Pair:
     """log(1 + f + f_lo) as a pair, to about 2**-64, for f in [-0.293, 0.415]: twice the atanh of f / (2 + f)."""
     zero = L.zero(f)
@@ -195,12 +159,6 @@ def log_pair(L: Lanes, x: Lane, x_lo: Lane | None = None) -> Pair:
     return add_exponent(L, k, log_of_parts(L, f, f_lo), (LN2_SHORT, LN2_REST))
 
 
-def log_limits(L: Lanes, x: Lane, y: Lane) -> Lane:
-    """y, but -inf at 0, nan below and at nan, inf at inf."""
-    y = L.select(L.cmp("oeq", x, INF), INF, L.select(L.cmp("oeq", x, 0.0), -INF, y))
-    return L.select(L.cmp("uge", x, 0.0) & ~L.isnan(x), y, NAN)
-
-
 def log(L: Lanes, x: Lane) -> Lane:
     """The natural logarithm."""
     if x.ty == "f64":
@@ -226,7 +184,7 @@ def _scaled_log(L: Lanes, x: Lane, factor: tuple[float, float]) -> Lane:
     return log_limits(L, x, multiply((hi, lo), constant(L, "f64", *factor))[0])
 
 
-@through_f64
+@with_short(short.log2)
 def log2(L: Lanes, x: Lane) -> Lane:
     """The logarithm to base 2; exact at powers of two."""
     tiny = L.cmp("olt", x, 2.0**-1022)
@@ -235,7 +193,7 @@ def log2(L: Lanes, x: Lane) -> Lane:
     return log_limits(L, x, add_exponent(L, L.select(tiny, k - 54.0, k), tail, (1.0, 0.0))[0])
 
 
-@through_f64
+@with_short(short.log10)
 def log10(L: Lanes, x: Lane) -> Lane:
     """The logarithm to base 10."""
     return _scaled_log(L, x, LOG10E)
@@ -247,7 +205,7 @@ def log1p_pair(L: Lanes, u: Lane, u_lo: Lane) -> Pair:
     return log_pair(L, y, e + u_lo)
 
 
-@through_f64
+@with_short(short.log1p)
 def log1p(L: Lanes, x: Lane) -> Lane:
     """log(1 + x)."""
     huge = L.cmp("oge", x, 2.0**60)
@@ -259,26 +217,13 @@ def log1p(L: Lanes, x: Lane) -> Lane:
 
 
 # Built from them ----------------------------------------------------------------------------------------------
-@through_f64
+@with_short(short.pow)
 def pow(L: Lanes, x: Lane, y: Lane) -> Lane:
     """x**y with C99's special cases (Annex F.9.4.4), which are torch's."""
-    size = L.abs(x)
-    hi, lo = log_pair(L, L.select(L.cmp("ogt", size, 0.0) & L.cmp("olt", size, INF), size, 1.0))
-    limit = L.const("f64", 2.0**66)
-    power = L.select(L.cmp("ogt", L.abs(y), limit), L.copysign(limit, y), y)
+    size, power = short.pow_operands(L, x, y)
+    hi, lo = log_pair(L, size)
     p, e = two_product(power, hi)
-    out = exp_of_pair(L, p, L.fma(power, lo, e))
-    whole = L.cmp("oeq", L.trunc(y), y)
-    half = y * 0.5
-    odd = whole & L.cmp("one", L.trunc(half), half)
-    grows = L.cmp("ogt", y, 0.0)
-    out = L.select(L.cmp("oeq", size, 0.0), L.select(grows, 0.0, L.const("f64", INF)), out)
-    out = L.select(L.cmp("oeq", size, INF), L.select(grows, L.const("f64", INF), 0.0), out)
-    sign = L.bitcast(x, "u64") & (1 << 63)
-    flipped = L.bitcast(L.bitcast(out, "u64") ^ L.select(odd, sign, 0), "f64")
-    bad = (L.cmp("olt", x, 0.0) & ~whole & L.cmp("one", size, INF)) | L.isnan(x) | L.isnan(y)
-    out = L.select(bad, NAN, flipped)
-    return L.select(L.cmp("oeq", y, 0.0) | L.cmp("oeq", x, 1.0), 1.0, out)
+    return short.pow_limits(L, x, y, exp_of_pair(L, p, L.fma(power, lo, e)))
 
 
 def sigmoid(L: Lanes, x: Lane) -> Lane:
@@ -287,7 +232,7 @@ def sigmoid(L: Lanes, x: Lane) -> Lane:
     return L.canonical(L.select(L.cmp("olt", x, 0.0), e, 1.0) / (e + 1.0))
 
 
-@through_f64
+@with_short(short.softplus)
 def softplus(L: Lanes, x: Lane) -> Lane:
     """log(1 + e**x)."""
     return _log1p_exp(L, L.abs(x), L.select(L.cmp("ogt", x, 0.0), x, 0.0), x)
@@ -300,7 +245,7 @@ def _log1p_exp(L: Lanes, gap: Lane, top: Lane, witness: Lane) -> Lane:
     return L.select(L.isnan(witness), NAN, top + tail)
 
 
-@through_f64
+@with_short(short.logaddexp)
 def logaddexp(L: Lanes, x: Lane, y: Lane) -> Lane:
     """log(e**x + e**y)."""
     swap = L.cmp("olt", x, y)

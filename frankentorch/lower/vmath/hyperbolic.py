@@ -9,11 +9,20 @@ import math
 
 from frankentorch.lower.lanes import Lane, Lanes
 from frankentorch.lower.vmath import coefficients as C
-from frankentorch.lower.vmath.explog import (
-    LN2, add_to_exponent, exp32_parts, exp_parts, expm1_pair, integer_part, log1p_pair, log_pair, power_of_two, scale_wide,
-)
+from frankentorch.lower.vmath import short
+from frankentorch.lower.vmath.explog import exp32_parts, exp_parts, expm1_pair, log1p_pair, log_pair
+from frankentorch.lower.vmath.exponents import LN2, add_to_exponent, integer_part, power_of_two, scale_wide
 from frankentorch.lower.vmath.pairs import (
-    Pair, add, constant, divide, fast_two_sum, horner, multiply, through_f64, two_product, two_sum,
+    Pair,
+    add,
+    constant,
+    divide,
+    fast_two_sum,
+    horner,
+    multiply,
+    two_product,
+    two_sum,
+    with_short,
 )
 from frankentorch.lower.vmath.trig import sqrt_pair
 
@@ -47,7 +56,7 @@ def _tanh32(L: Lanes, x: Lane) -> Lane:
     return L.canonical(L.copysign(L.select(L.cmp("ogt", size, 1.0), far, near), x))
 
 
-@through_f64
+@with_short(short.sinh)
 def sinh(L: Lanes, x: Lane) -> Lane:
     """The hyperbolic sine."""
     size = L.abs(x)
@@ -61,7 +70,7 @@ def sinh(L: Lanes, x: Lane) -> Lane:
     return _odd(L, x, L.rare(L.cmp("ogt", size, 40.0), far, [near])[0])
 
 
-@through_f64
+@with_short(short.cosh)
 def cosh(L: Lanes, x: Lane) -> Lane:
     """The hyperbolic cosine."""
     t, h, l = exp_parts(L, _capped(L, L.abs(x), 800.0))
@@ -78,7 +87,7 @@ def _log_of_double(L: Lanes, x: Lane) -> Lane:
     return L.select(finite, add(constant(L, "f64", *LN2), log_pair(L, L.select(finite, x, 2.0)))[0], x)
 
 
-@through_f64
+@with_short(short.asinh)
 def asinh(L: Lanes, x: Lane) -> Lane:
     """The inverse hyperbolic sine: log1p(|x| + x**2 / (1 + sqrt(1 + x**2)))."""
     size = L.abs(x)
@@ -89,7 +98,7 @@ def asinh(L: Lanes, x: Lane) -> Lane:
     return _odd(L, x, L.rare(L.cmp("ogt", size, 2.0**60), lambda: [_log_of_double(L, size)], [near])[0])
 
 
-@through_f64
+@with_short(short.acosh)
 def acosh(L: Lanes, x: Lane) -> Lane:
     """The inverse hyperbolic cosine: log1p(t + sqrt(t (t + 2))), t = x - 1."""
     t = two_sum(_capped(L, x, 2.0**60), L.const("f64", -1.0))
@@ -99,7 +108,7 @@ def acosh(L: Lanes, x: Lane) -> Lane:
     return L.select(L.cmp("oge", x, 1.0), out, NAN)
 
 
-@through_f64
+@with_short(short.atanh)
 def atanh(L: Lanes, x: Lane) -> Lane:
     """The inverse hyperbolic tangent: log1p(2 |x| / (1 - |x|)) / 2."""
     size = L.abs(x)

@@ -67,12 +67,20 @@ def horner(x: Lane, coefficients: Sequence[float]) -> Lane:
     return out
 
 
-def through_f64(function: Callable[..., Lane]) -> Callable[..., Lane]:
-    """A function written for f64, also for f32: computed in f64 and rounded once."""
-    def wrapped(L: Lanes, *args: Lane) -> Lane:
-        if args[0].ty == "f64":
-            return function(L, *args)
-        return L.canonical(L.convert(function(L, *(L.convert(a, "f64") for a in args)), "f32"))
+def with_short(short: Callable[..., Lane]) -> Callable[[Callable[..., Lane]], Callable[..., Lane]]:
+    """Mark a function on f64 lanes: on f32 lanes `short`, also on f64 lanes, computes and the result is rounded once."""
+    def mark(function: Callable[..., Lane]) -> Callable[..., Lane]:
+        def wrapped(L: Lanes, *args: Lane) -> Lane:
+            if args[0].ty == "f64":
+                return function(L, *args)
+            return L.canonical(L.convert(short(L, *(L.convert(a, "f64") for a in args)), "f32"))
 
-    wrapped.__name__, wrapped.__doc__ = function.__name__, function.__doc__
-    return wrapped
+        wrapped.__name__, wrapped.__doc__ = function.__name__, function.__doc__
+        return wrapped
+
+    return mark
+
+
+def through_f64(function: Callable[..., Lane]) -> Callable[..., Lane]:
+    """Mark a function on f64 lanes that also serves f32: computed in f64 and rounded once."""
+    return with_short(function)(function)

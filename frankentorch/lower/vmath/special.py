@@ -11,11 +11,19 @@ import math
 
 from frankentorch.lower.lanes import Lane, Lanes
 from frankentorch.lower.vmath import coefficients as C
-from frankentorch.lower.vmath.explog import (
-    add_to_exponent, exp2_32_parts, exp32_parts, exp_parts, integer_part, log_pair, scale_wide, sigmoid,
-)
+from frankentorch.lower.vmath.explog import exp2_32_parts, exp32_parts, exp_parts, log_pair, sigmoid
+from frankentorch.lower.vmath.exponents import LN2, add_to_exponent, integer_part, scale_wide
 from frankentorch.lower.vmath.pairs import (
-    Pair, add, constant, divide, fast_two_sum, horner, multiply, through_f64, two_product, two_sum,
+    Pair,
+    add,
+    constant,
+    divide,
+    fast_two_sum,
+    horner,
+    multiply,
+    through_f64,
+    two_product,
+    two_sum,
 )
 from frankentorch.lower.vmath.trig import PI, sin_cos_pi
 
@@ -175,7 +183,7 @@ def _log_any(L: Lanes, x: Lane, x_lo: Lane) -> Pair:
     tiny = L.cmp("olt", x, 2.0**-900)
     hi, lo = log_pair(L, L.select(tiny, x * 2.0**200, x), x_lo)
     shift = L.select(tiny, -200.0, L.const("f64", 0.0))
-    return add((hi, lo), multiply((shift, L.zero(x)), constant(L, "f64", 0.6931471805599453, 2.3190468138462996e-17)))
+    return add((hi, lo), multiply((shift, L.zero(x)), constant(L, "f64", *LN2)))
 
 
 @through_f64
@@ -228,7 +236,8 @@ def digamma(L: Lanes, x: Lane) -> Lane:
     result = L.rare(negative, reflected, [out[0]])[0]
     result = L.select(usual, result, L.select(L.cmp("ogt", x, 0.0), log_pair(L, L.select(L.cmp("olt", x, INF), x, 2.0))[0], NAN))
     result = L.select(L.cmp("oeq", x, INF), INF, L.select(L.isnan(x), NAN, result))
-    return L.select(L.cmp("oeq", x, 0.0), L.copysign(L.const("f64", INF), -x), result)
+    # The pole at 0 is -1/x long before 1/x overflows.
+    return L.select(L.cmp("olt", L.abs(x), 2.0**-900), -1.0 / x, result)
 
 
 @through_f64

@@ -12,7 +12,17 @@ import math
 from frankentorch.lower.lanes import Lane, Lanes
 from frankentorch.lower.vmath import coefficients as C
 from frankentorch.lower.vmath.pairs import (
-    Pair, add, constant, divide, fast_two_sum, horner, multiply, through_f64, two_product, two_sum,
+    Pair,
+    add,
+    constant,
+    divide,
+    fast_two_sum,
+    horner,
+    multiply,
+    through_f64,
+    two_product,
+    two_sum,
+    with_short,
 )
 
 MAGIC = 1.5 * 2.0**52
@@ -149,17 +159,19 @@ def _turn(L: Lanes, x: Lane, quarter: int) -> Lane:
 
 
 def _turn32(L: Lanes, x: Lane, quarter: int) -> Lane:
-    wide = L.convert(x, "f64")
-    t = L.fma(wide, TWO_OVER_PI, MAGIC)
-    n = t - MAGIC
-    r = L.fma(-n, HALF_PI[1], L.fma(-n, HALF_PI[0], wide))
-    q = L.bitcast(t, "i64")
+    q, s, c = _sin_cos_short(L, L.convert(x, "f64"))
+    return L.canonical(L.convert(_by_quadrant(L, q + quarter, s, c), "f32"))
 
-    q, r = L.rare(L.cmp("uge", L.abs(wide), 2.0**40), lambda: _reduce_large32(L, wide), [q, r])
+
+def _sin_cos_short(L: Lanes, x: Lane) -> tuple[Lane, Lane, Lane]:
+    """(q, sin r, cos r) with x = q pi/2 + r, to about 2**-33, for a float held in f64."""
+    t = L.fma(x, TWO_OVER_PI, MAGIC)
+    n = t - MAGIC
+    r = L.fma(-n, HALF_PI[1], L.fma(-n, HALF_PI[0], x))
+    q, r = L.rare(L.cmp("uge", L.abs(x), 2.0**40), lambda: _reduce_large32(L, x), [L.bitcast(t, "i64"), r])
     z = r * r
     s = L.fma(z * r, horner(z, C.F32_SIN), r)
-    c = L.fma(z * z, horner(z, C.F32_COS), L.fma(z, -0.5, 1.0))
-    return L.canonical(L.convert(_by_quadrant(L, q + quarter, s, c), "f32"))
+    return q, s, L.fma(z * z, horner(z, C.F32_COS), L.fma(z, -0.5, 1.0))
 
 
 def sin(L: Lanes, x: Lane) -> Lane:
@@ -172,7 +184,13 @@ def cos(L: Lanes, x: Lane) -> Lane:
     return _turn(L, x, 1)
 
 
-@through_f64
+def _tan_short(L: Lanes, x: Lane) -> Lane:
+    q, s, c = _sin_cos_short(L, x)
+    odd = L.cmp("ne", q & 1, 0)
+    return L.select(L.cmp("oeq", x, 0.0), x, L.select(odd, -c, s) / L.select(odd, s, c))
+
+
+@with_short(_tan_short)
 def tan(L: Lanes, x: Lane) -> Lane:
     """The tangent."""
     q, (r, r_lo) = reduce_half_pi(L, x)
@@ -233,7 +251,56 @@ def _arc(L: Lanes, y: Pair, x: Pair) -> Pair:
     return L.select(swap, high[0], low[0]), L.select(swap, high[1], low[1])
 
 
-@through_f64
+def _arc_short(L: Lanes, y: Lane, x: Lane) -> Lane:
+    """atan(y / x) to about 2**-34, as `_arc`, without pairs."""
+    swap = L.cmp("ogt", y, x)
+    small, big = L.select(swap, x, y), L.select(swap, y, x)
+    middle = L.cmp("ogt", small, big * TAN_PI_8)
+    z = L.select(middle, small - big, small) / L.select(middle, small + big, big)
+    square = z * z
+    low = L.fma(square * z, horner(square, C.F32_ATAN), z) + L.select(middle, QUARTER_PI[0], L.zero(z))
+    return L.select(swap, HALF_PI[0] - low, low)
+
+
+def _atan_short(L: Lanes, x: Lane) -> Lane:
+    size = L.abs(x)
+    return L.copysign(_arc_short(L, L.select(L.cmp("ogt", size, 2.0**60), 2.0**60, size), L.one(x)), x)
+
+
+def _asin_short(L: Lanes, x: Lane) -> Lane:
+    size = L.abs(x)
+    return L.copysign(_arc_short(L, size, L.sqrt((1.0 - size) * (1.0 + size))), x)
+
+
+def _acos_short(L: Lanes, x: Lane) -> Lane:
+    size = L.abs(x)
+    out = _arc_short(L, L.sqrt((1.0 - size) * (1.0 + size)), size)
+    return L.select(L.cmp("olt", x, 0.0), PI[0] - out, out)
+
+
+def _atan2_operands(L: Lanes, y: Lane, x: Lane) -> Pair:
+    """|y| and |x| with infinities replaced: by 1, beside which any finite number is 0."""
+    ay, ax = L.abs(y), L.abs(x)
+    infinite_y, infinite_x = L.cmp("oeq", ay, math.inf), L.cmp("oeq", ax, math.inf)
+    either = infinite_y | infinite_x
+    unit = [L.select(one, L.const("f64", 1.0), 0.0) for one in (infinite_y, infinite_x)]
+    return L.select(either, unit[0], ay), L.select(either, unit[1], ax)
+
+
+def _atan2_limits(L: Lanes, y: Lane, x: Lane, hi: Lane, lo: Lane) -> Lane:
+    left = L.cmp("slt", L.bitcast(x, "i64"), 0)
+    turned = add(constant(L, "f64", *PI), (-hi, -lo))[0]
+    out = L.copysign(L.select(left, turned, hi), y)
+    return L.select(L.isnan(x) | L.isnan(y), NAN, out)
+
+
+def _atan2_short(L: Lanes, y: Lane, x: Lane) -> Lane:
+    ay, ax = _atan2_operands(L, y, x)
+    none = L.cmp("oeq", ay, 0.0) & L.cmp("oeq", ax, 0.0)
+    return _atan2_limits(L, y, x, _arc_short(L, ay, L.select(none, 1.0, ax)), L.zero(x))
+
+
+@with_short(_atan_short)
 def atan(L: Lanes, x: Lane) -> Lane:
     """The inverse tangent."""
     size = L.abs(x)
@@ -243,7 +310,7 @@ def atan(L: Lanes, x: Lane) -> Lane:
     return L.canonical(L.copysign(L.select(L.cmp("olt", size, 2.0**-30), size, out), x))
 
 
-@through_f64
+@with_short(_asin_short)
 def asin(L: Lanes, x: Lane) -> Lane:
     """The inverse sine: atan(x / sqrt(1 - x**2))."""
     size = L.abs(x)
@@ -252,7 +319,7 @@ def asin(L: Lanes, x: Lane) -> Lane:
     return L.select(L.cmp("ole", size, 1.0), L.copysign(out, x), NAN)
 
 
-@through_f64
+@with_short(_acos_short)
 def acos(L: Lanes, x: Lane) -> Lane:
     """The inverse cosine: the angle of (x, sqrt(1 - x**2))."""
     size = L.abs(x)
@@ -275,27 +342,19 @@ def sqrt_pair(L: Lanes, d: Lane, d_lo: Lane) -> Pair:
     return fast_two_sum(s, L.select(L.cmp("ogt", d, 0.0), rest, 0.0))
 
 
-@through_f64
+@with_short(_atan2_short)
 def atan2(L: Lanes, y: Lane, x: Lane) -> Lane:
     """The angle of the point (x, y), with C99's special cases."""
-    ay, ax = L.abs(y), L.abs(x)
+    ay, ax = _atan2_operands(L, y, x)
     big = L.select(L.cmp("ogt", ay, ax), ay, ax)
-    # Infinities act as large finite numbers; both are scaled so that nothing overflows and errors do not underflow.
-    both = L.cmp("oeq", ay, math.inf) & L.cmp("oeq", ax, math.inf)
-    one_infinite = L.cmp("oeq", big, math.inf)
-    ay = L.select(both, 1.0, L.select(one_infinite, L.select(L.cmp("oeq", ay, math.inf), L.const("f64", 1.0), 0.0), ay))
-    ax = L.select(both, 1.0, L.select(one_infinite, L.select(L.cmp("oeq", ax, math.inf), L.const("f64", 1.0), 0.0), ax))
+    # Both are scaled so that nothing overflows and errors do not underflow.
     scale = L.select(L.cmp("ogt", big, 2.0**900), 2.0**-120, L.select(L.cmp("olt", big, 2.0**-500), 2.0**500, L.one(x)))
     sy, sx = ay * scale, ax * scale
     none = L.cmp("oeq", big, 0.0)
     zero = L.zero(x)
     steep = L.select(L.cmp("olt", sx, sy * 2.0**-70), sy * 2.0**-70, sx)
     hi, lo = _arc(L, (sy, zero), (L.select(none, 1.0, steep), zero))
-    left = L.cmp("slt", L.bitcast(x, "i64"), 0)
     # Far below the diagonal the angle is the quotient, which may be denormal and must be rounded once.
     shallow = L.cmp("olt", sy, sx * 2.0**-60)
     hi = L.select(shallow, ay / L.select(none, 1.0, ax), hi)
-    lo = L.select(shallow, 0.0, lo)
-    turned = add(constant(L, "f64", *PI), (-hi, -lo))[0]
-    out = L.copysign(L.select(left, turned, hi), y)
-    return L.select(L.isnan(x) | L.isnan(y), NAN, out)
+    return _atan2_limits(L, y, x, hi, L.select(shallow, 0.0, lo))
