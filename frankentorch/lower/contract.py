@@ -183,7 +183,7 @@ def _machine(dtype: str, tier: str, skinny: int, b_class: str) -> Machine:
     return contract_skinny.tile(dtype, tier, skinny, b_class) if skinny else machine(dtype, tier)
 
 
-def _blocks(mach: Machine, matrices: int, m: int, n: int, k: int, threads: int) -> tuple[int, int, int, int]:
+def blocks_for(mach: Machine, matrices: int, m: int, n: int, k: int, threads: int) -> tuple[int, int, int, int]:
     """Block sizes and counts: blocks as large as the caches like, then halved until the threads have enough to share."""
     narrow = 2 if mach.size == 8 else 1
     wanted = min(2 * threads, matrices * m * n * max(k, 1) // 1_000_000)
@@ -216,7 +216,7 @@ def _lower_one(dtype: str, out_dtype: str, p: Problem, words: list[Word], tier: 
         m_block, m_blocks = tile_m, 1
         n_block, n_blocks = blocks_of(p.n, tile_n, max(tile_n, (64 if b_class == "k" else 384) // tile_n * tile_n))
     else:
-        m_block, m_blocks, n_block, n_blocks = _blocks(mach, matrices, p.m, p.n, p.k, threads)
+        m_block, m_blocks, n_block, n_blocks = blocks_for(mach, matrices, p.m, p.n, p.k, threads)
     chunks = max(1, -(-p.k // CHUNK))
     native = b_class == "n" and mach.compute == dtype
     in_place = native or b_class == "k" if skinny else native and (p.m <= 2 * tile_m or p.n * p.k <= 65536 and p.b[-2] * mach.size % 4096 != 0)

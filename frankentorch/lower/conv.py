@@ -134,7 +134,7 @@ def _pointwise(kind: str, dtype: str, g: Geometry, tier: str, epilogue: Epilogue
     """A kernel of one tap, stride 1 and no padding is a matrix product over channels, if pixels lie at one stride."""
     if prod(g.w[2:]) != 1 or any(s != 1 for s in g.stride) or any(g.padding) or g.groups != 1 or g.x[2:] != g.y[2:]:
         return None
-    x_pixel, y_pixel = _merged(g.x[2:], g.x_strides[2:]), _merged(g.y[2:], g.y_strides[2:])
+    x_pixel, y_pixel = merged(g.x[2:], g.x_strides[2:]), merged(g.y[2:], g.y_strides[2:])
     if x_pixel is None or y_pixel is None:
         return None
     pixels, images = prod(g.x[2:]), g.x[0]
@@ -154,7 +154,7 @@ def _pointwise(kind: str, dtype: str, g: Geometry, tier: str, epilogue: Epilogue
                         tier=tier, epilogue=epilogue, a=second, b=first, c=result, threads=threads)
 
 
-def _merged(sizes: Sequence[int], strides: Sequence[int]) -> int | None:
+def merged(sizes: Sequence[int], strides: Sequence[int]) -> int | None:
     """The one stride at which all elements of these axes lie, or None."""
     kept = [(size, s) for size, s in zip(sizes, strides, strict=True) if size != 1]
     if any(a_stride != size * s for (_, a_stride), (size, s) in zip(kept, kept[1:], strict=False)):
