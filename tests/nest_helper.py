@@ -116,8 +116,8 @@ def run(spec: KernelSpec, arrays: Sequence[Any], tier: str = "avx512", cuts: Cal
     return [np.array(view) for view, _ in outs]
 
 
-def launch(low: Lowered, spec: KernelSpec, buffers: Sequence[Any], temps: dict[int, Any], tier: str,
-           cuts: Callable[[int], Sequence[int]] | None) -> None:
+def words_of(low: Lowered, spec: KernelSpec, buffers: Sequence[Any], temps: dict[int, Any]) -> Any:
+    """The argument words of a call, as a ctypes array; makes temporaries as they are met."""
     words = []
     for word in low.args:
         if isinstance(word, Temp):
@@ -131,7 +131,13 @@ def launch(low: Lowered, spec: KernelSpec, buffers: Sequence[Any], temps: dict[i
             words.append(int(np.float64(x).view(np.int64)) if spec.operands[word.operand].dtype[0] in "fbc" else int(x))
         else:
             words.append(word)
-    memory = (ctypes.c_int64 * max(len(words), 1))(*words)
+    return (ctypes.c_int64 * max(len(words), 1))(*words)
+
+
+def launch(low: Lowered, spec: KernelSpec, buffers: Sequence[Any], temps: dict[int, Any], tier: str,
+           cuts: Callable[[int], Sequence[int]] | None) -> None:
+    """Run one kernel over its units."""
+    memory = words_of(low, spec, buffers, temps)
     scratch = np.full(low.scratch + 64, 0xA5, np.uint8)
     edges = [0, *(cuts(low.units) if cuts else ()), low.units]
     for lo, hi in reversed(list(zip(edges, edges[1:], strict=False))):

@@ -99,3 +99,36 @@ def test_text_depends_on_structure_only() -> None:
     assert low(5, 37).text == low(70, 3).text
     assert low(5, 37).text == low(5, 37, 2).text, "a contiguous pair of axes is one axis"
     assert low(5, 37).symbol != low(37).symbol
+
+
+def test_an_operand_may_be_an_output() -> None:
+    g = Graph((6, 40))
+    x = g.input(rand((40, 6)).T, "f32")
+    y = g.input(rand((40,), seed=1), "f32")
+    check(g.spec((x, None), (y, None)), g.arrays)
+
+
+def test_values_that_do_not_vary_innermost() -> None:
+    g = Graph((6, 40))
+    column, s = g.input(np.broadcast_to(rand((6, 1)), (6, 40)), "f32"), g.input(2.5, "f32", scalar=True)
+    row = g.step("iota", dtype="f32", dim=0)
+    y = g.step("exp", g.step("mul", g.step("add", column, row, dtype="f32"), s, dtype="f32"), dtype="f32")
+    check(g.spec((y, None), (g.step("add", y, g.input(rand((6, 40)), "f32"), dtype="f32"), None)), g.arrays)
+
+
+@pytest.mark.parametrize("dims", [(0,), (1,)])
+def test_an_output_may_take_an_operands_memory(dims: tuple[int, ...]) -> None:
+    from frankentorch.lower.nest import lower_nest
+    from frankentorch.lower.nest_reference import evaluate
+    from tests.nest_helper import LANE_OF, launch
+
+    for shape in ((20, 333), (5000, 40), (3, 20000)):
+        g = Graph(shape)
+        x = g.input(rand(shape), "f32")
+        e = g.step("exp", g.step("sub", x, g.step("max", x, dtype="f32", dims=dims), dtype="f32"), dtype="f32")
+        spec = g.spec((g.step("div", e, g.step("sum", e, dtype="f32", dims=dims), dtype="f32"), None))
+        wanted = evaluate(spec, g.arrays, LANE_OF)[0]
+        memory, temps = np.array(g.arrays[0]), {}
+        for low in lower_nest(spec, LANE_OF):
+            launch(low, spec, [memory, memory], temps, "avx512", None)
+        np.testing.assert_array_equal(memory.view(np.uint32), wanted.view(np.uint32))

@@ -29,7 +29,7 @@ from frankentorch.lower.nest_pointwise import access_class, buffer_dtypes, steps
 from frankentorch.lower.nest_values import Place, needed, unroll_for
 from frankentorch.lower.translate import LaneOf
 
-WIDTH = 128
+WIDTH = 256
 Partial = Sequence[Sequence[Word]]
 
 
@@ -171,7 +171,7 @@ class _Columns:
         pitch = b.const(WIDTH)
         with b.for_(self.zero, b.const(LANES)) as lane:
             rows = [b.at(at, [lane.index], [pitch], item_bytes(t)) for at, t in zip(accs, types, strict=True)]
-            with b.strip(self.zero, self.width, 1) as strip:
+            with b.strip(self.zero, self.width, 0) as strip:
                 starts = [s for _, step, ts in kinds for s in b.identity(step.op, ts)]
                 for at, start in zip(rows, starts, strict=True):
                     b.store("unit", start, at, strip.index)
@@ -206,7 +206,7 @@ class _Columns:
         assert self.block is not None
         row = b.calc("add", b.calc("mul", self.block, b.word("rows")), b.calc("mul", self.outer, b.word("columns")))
         start = b.calc("add", row, self.first)
-        with b.strip(self.zero, self.width, 1) as strip:
+        with b.strip(self.zero, self.width, 0) as strip:
             for r, (_, step, ts) in enumerate(kinds):
                 folded = b.fold_rows(step.op, accs[at:at + len(ts)], strip.index, WIDTH, ts)
                 at += len(ts)
@@ -218,7 +218,7 @@ class _Columns:
         b, canon, at = self.b, self.canon, 0
         level = max(canon.level[v] for v in sweep.reductions)
         known = [v for v in self.offsets if canon.level[v] == level]
-        with b.strip(self.zero, self.width, 1) as strip:
+        with b.strip(self.zero, self.width, 0) as strip:
             place = self._place(strip.index, self.bases, ())
             self._recall(place, strip.index, [v for v in self.offsets if canon.level[v] < level])
             for v, step, ts in kinds:
@@ -244,7 +244,7 @@ class _Columns:
         outputs = [j for j in range(len(canon.spec.outputs)) if j not in self.stores]
         if not outputs:
             return
-        with b.strip(self.zero, self.width, 1) as strip:
+        with b.strip(self.zero, self.width, 0) as strip:
             place = self._place(strip.index, self.bases, ())
             self._recall(place, strip.index, list(self.offsets))
             values = [(canon.inputs + j, place.value(canon.spec.outputs[j][0])) for j in outputs]

@@ -71,8 +71,10 @@ def plan_pointwise(canon: Canon, lane_of: LaneOf, pointers: Sequence[Word]) -> P
     cost = sum(step_cost(lane_of, canon, v) for v in used)
     unroll = unroll_for(cost)
 
+    steady = _steady(canon, used, classes, rank - 1)
+
     def build(b: Builder) -> None:
-        _build(b, canon, classes, dtypes, rank, unroll)
+        _build(b, canon, classes, dtypes, rank, unroll, steady)
 
     structure = (steps_key(canon), tuple(classes.items()), tuple(dtypes), rank, unroll)
     grain = max(1, 32768 // max(1, per_unit * max(1, cost // 8)))
@@ -85,7 +87,21 @@ def steps_key(canon: Canon) -> tuple[object, ...]:
                  for k, s in enumerate(canon.spec.steps)) + tuple(v for v, _ in canon.spec.outputs)
 
 
-def _build(b: Builder, canon: Canon, classes: dict[int, str], dtypes: list[str], rank: int, unroll: int) -> None:
+def _steady(canon: Canon, used: list[int], classes: dict[int, str], inner: int) -> list[int]:
+    """The values that are the same along the innermost axis: they are written before its strip."""
+    varying: set[int] = set()
+    for v in used:
+        step = canon.step(v)
+        if step is None:
+            varies = classes.get(v, "splat") != "splat"
+        else:
+            varies = canon.iota_axis.get(v) == inner or any(a in varying for a in step.args)
+        if varies:
+            varying.add(v)
+    return [v for v in used if v not in varying]
+
+
+def _build(b: Builder, canon: Canon, classes: dict[int, str], dtypes: list[str], rank: int, unroll: int, steady: list[int]) -> None:
     inner = rank - 1
     if rank == 1:
         outer: list[SSAValue] = []
@@ -102,9 +118,8 @@ def _build(b: Builder, canon: Canon, classes: dict[int, str], dtypes: list[str],
             bases[k] = b.at(b.word(f"p{k}"), [indices[a] for a in axes], [b.word(f"s{k}_{a}") for a in axes], item_bytes(dtypes[k]))
         outside = Place(b, canon, lambda k: b.load("splat", dtypes[k], bases[k], b.const(0)),
                         lambda axis, ty: b.lane("full", [], ty, [("value", 0)]) if axis is None else b.iota("rows", indices[axis], ty))
-        for v, operand in enumerate(canon.spec.operands):
-            if operand.is_scalar and f"scalar{v}" in b.words or classes.get(v) == "splat":
-                outside.value(v)
+        for v in steady:
+            outside.value(v)
         with b.strip(lo, hi, unroll) as strip:
             place = Place(b, canon, lambda k: b.load(classes[k], dtypes[k], bases[k], strip.index, _stride(b, classes, k, inner)),
                           lambda axis, ty: b.iota("lanes", strip.index, ty) if axis == inner else outside.index(axis, ty), outside)

@@ -79,7 +79,7 @@ class _Translator:
         self.kernel, self.lane_of = kernel, lane_of
         self.fn = Function(kernel.sym_name.data, [("ptr", "args"), ("i64", "lo"), ("i64", "hi"), ("ptr", "scratch")])
         self.wide_masks = kernel.tier.data == "avx512"
-        self.L = LLVMLanes(self.fn, loops.LANES, f16c=kernel.tier.data != "sse4.2")
+        self.L = LLVMLanes(self.fn, loops.LANES, f16c=kernel.tier.data in ("avx2", "avx512"))
         self.memory = Memory(self.fn, self.L)
         self.values: dict[SSAValue, Any] = {}
         self.cases: dict[type[Operation], Callable[[Any], None]] = {
