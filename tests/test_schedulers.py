@@ -26,7 +26,7 @@ def optimizer(t: Any, name: str = "SGD", tensor_lr: bool = False) -> Any:
     return opt
 
 
-def S(t: Any) -> Any:  # noqa: N802
+def S(t: Any) -> Any:
     return t.optim.lr_scheduler
 
 
