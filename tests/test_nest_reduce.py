@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -152,3 +153,18 @@ def test_blocks_of_blocks() -> None:
             return lanes[0]
         return tree(np.array([tree(v[lo:lo + 4096]) for lo in range(0, v.size, 4096)], np.float32))
     assert got.view(np.uint32) == tree(x).view(np.uint32)
+
+
+def test_the_contract_text_is_the_tree() -> None:
+    """The Python in docs/contract.md, run, against the kernels."""
+    text = (Path(__file__).parent.parent / "docs" / "contract.md").read_text()
+    section = text[text.index("## Reductions"):]
+    code = section[section.index("```python") + 9:]
+    scope: dict[str, Any] = {}
+    exec(code[:code.index("```")], scope)
+    for n in (0, 1, 17, 4096, 4097, 70000):
+        x = rand((n,))
+        g = reduced("sum", "f32", x, (0,))
+        got = run(g.spec((g.out, None)), g.arrays)[0]  # type: ignore[attr-defined]
+        wanted = scope["tree"](list(x), lambda a, b: a + b, np.float32(0))
+        assert got.view(np.uint32) == np.float32(wanted).view(np.uint32)
