@@ -39,7 +39,8 @@ SEEDS = (0, 5, 2**32 + 7, 2**63 + 11)
 def compiled(kind: str, dtype: str, p_dtype: str, tier: str | None) -> tuple[RandomKernel, Any]:
     kernel = lower_random(kind, dtype, p_dtype)
     library = jit.load_object(jit.compile_object(kernel.text, tier), kernel.symbol, (kernel.symbol,))
-    return kernel, ctypes.CFUNCTYPE(None, *[ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p])(library.address(kernel.symbol))
+    signature = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)
+    return kernel, signature(library.address(kernel.symbol))
 
 
 def word(x: Any, kind: str) -> int:
@@ -192,6 +193,37 @@ def test_poisson(dtype: str) -> None:
         assert_state(g, theirs)
 
 
+@pytest.mark.parametrize("dtype", ["f32", "f64"])
+def test_gamma(dtype: str) -> None:
+    alpha = torch.tensor([0, 1e-4, 0.01, 0.3, 0.5, 0.9, 1, 1.5, 2, 10, 1000, 1e6] * 60, dtype=TORCH[dtype])
+    for seed in SEEDS:
+        g, theirs = twin(seed)
+        got = draw(g, "gamma", dtype, alpha.numel(), bits(alpha))
+        assert_close(got, torch._standard_gamma(alpha, generator=theirs), 64)
+        assert_state(g, theirs)
+    for part in alpha[:24], alpha[24:48]:
+        g = Generator().manual_seed(1)
+        reference = g.reference()
+        got = draw(g, "gamma", dtype, part.numel(), bits(part))
+        np.testing.assert_allclose(got, reference.draw("gamma", dtype, part.numel(), part.numpy()), rtol=1e-15 if dtype == "f64" else 0)
+        assert g.get_state() == reference.state()
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f64"])
+def test_binomial(dtype: str) -> None:
+    chances = torch.tensor([0, 0.001, 0.1, 0.3, 0.5, 0.7, 0.99, 1, math.nan], dtype=TORCH[dtype])
+    counts = torch.tensor([0, 1, 5, 20, 40, 100, 1000, 100_000], dtype=TORCH[dtype])
+    c, p = (x.ravel().repeat(6) for x in torch.meshgrid(counts, chances, indexing="ij"))
+    for seed in SEEDS:
+        g, theirs = twin(seed)
+        reference = g.reference()
+        expected = torch.binomial(c, p, generator=theirs)
+        got = draw(g, "binomial", dtype, c.numel(), bits(c), bits(p))
+        np.testing.assert_array_equal(got, expected.numpy())
+        assert_state(g, theirs)
+        np.testing.assert_array_equal(got[:150], reference.draw("binomial", dtype, 150, bits(c)[:150], bits(p)[:150]))
+
+
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_multinomial_with_replacement(dtype: str) -> None:
     for rows, categories, n in ((1, 1, 5), (1, 2, 100), (3, 17, 33), (5, 1000, 50)):
@@ -262,7 +294,8 @@ def test_interleaved_calls_and_state_exchange(seed: int) -> None:
 
 def test_cached_partner_crosses_dtypes_and_kinds() -> None:
     g, theirs = twin(11)
-    for kind, dtype, n in (("normal", "f64", 3), ("normal", "f32", 1), ("normal", "bf16", 5), ("uniform", "f32", 40), ("log_normal", "f32", 21),
+    for kind, dtype, n in (("normal", "f64", 3), ("normal", "f32", 1), ("normal", "bf16", 5), ("uniform", "f32", 40),
+                           ("log_normal", "f32", 21),
                            ("normal", "f32", 16), ("normal", "f32", 0), ("log_normal", "f64", 600), ("normal", "f16", 15)):
         expected = getattr(torch.empty(n, dtype=TORCH[dtype]), kind + "_")(0.5, 1.5, generator=theirs)
         assert_close(draw(g, kind, dtype, n, 0.5, 1.5), expected, 16, 0.5)
@@ -348,7 +381,8 @@ def test_double_functions_round_almost_correctly() -> None:
     turn = u * (2 * math.pi)
     sine, cosine = rm.sincos_pairs(L, L.wrap("f64", turn))
     checks = [(rm.log_f64(L, L.wrap("f64", u)).v, np.log(u.astype(long))), (sine[0].v, np.sin(turn.astype(long))),
-              (cosine[0].v, np.cos(turn.astype(long))), (rm.exp_f64(L, L.wrap("f64", turn * 9 - 20)).v, np.exp((turn * 9 - 20).astype(long)))]
+              (cosine[0].v, np.cos(turn.astype(long))),
+              (rm.exp_f64(L, L.wrap("f64", turn * 9 - 20)).v, np.exp((turn * 9 - 20).astype(long)))]
     for got, exact in checks:
         assert (np.abs(got - exact) <= 0.51 * np.spacing(np.abs(got))).all()
 

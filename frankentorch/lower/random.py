@@ -39,14 +39,15 @@ def lower_random(kind: str, dtype: str, p_dtype: str = "") -> RandomKernel:
     """The kernel for `kind` with outputs of `dtype` (a lane type: f32, f64, f16, bf16, i1, u8, ...).
 
     Kinds: the rows of `DRAWS`, ``normal``, ``normal_pairs``, ``log_normal``, ``randperm``, ``randperm_wide``, ``poisson``,
-    ``multinomial``, ``philox_uniform``, ``philox_normal``. `p_dtype` is the dtype of the probabilities of ``bernoulli_tensor``, the
-    weights of ``multinomial`` or the rates of ``poisson``. Raises ValueError for a kind or dtype there is no kernel for.
+    ``gamma``, ``binomial``, ``multinomial``, ``philox_uniform``, ``philox_normal``. `p_dtype` is the dtype of the probabilities
+    of ``bernoulli_tensor``, the weights of ``multinomial`` or the rates of ``poisson``. Raises ValueError for a kind or dtype there is no kernel for.
     """
-    from frankentorch.lower import random_philox, random_serial
+    from frankentorch.lower import random_binomial, random_gamma, random_philox, random_serial
 
     special: dict[str, Callable[[str, str], RandomKernel]] = {
         "normal": _normal, "normal_pairs": _paired, "log_normal": _paired, "randperm": random_serial.randperm,
-        "randperm_wide": random_serial.randperm_wide, "poisson": random_serial.poisson,
+        "randperm_wide": random_serial.randperm_wide, "poisson": random_serial.poisson, "gamma": random_gamma.gamma,
+        "binomial": random_binomial.binomial,
         "multinomial": random_serial.multinomial, "philox_uniform": random_philox.uniform, "philox_normal": random_philox.normal}
     if kind in special:
         return special[kind](dtype, kind if special[kind] is _paired else p_dtype)

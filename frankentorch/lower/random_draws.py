@@ -1,7 +1,7 @@
 """What each element-by-element draw means: how many words it takes, and the lane function from words to a sample.
 
-Enters: u32 lanes of generator words and the parameters. Leaves: a lane, converted to the output dtype by whoever asked. The kernel templates
-(`random`) and the numpy reference (`random_reference`) both run these functions, so they agree to the last bit.
+Enters: u32 lanes of generator words and the parameters. Leaves: a lane, converted to the output dtype by whoever asked.
+The kernel templates (`random`) and the numpy reference (`random_reference`) both run these functions, so they agree to the last bit.
 
 `DRAWS[kind]` is one row. A row's `params` are the argument words after (state, out, n): ``f64`` and ``i64`` are values,
 ``ptr`` is an array with one element a draw. `setup` is what depends on parameters alone, computed once a call.

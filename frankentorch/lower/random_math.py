@@ -216,12 +216,14 @@ def tan_f64(L: Lanes, x: Lane) -> Lane:
     return q + (L.fma(-q, c[0], s[0]) + (s[1] - q * c[1])) / c[0]
 
 
-def exp_f64(L: Lanes, x: Lane) -> Lane:
+def exp_f64(L: Lanes, x: Lane, low: Lane | None = None) -> Lane:
+    """exp(x + low), `low` tiny."""
     x = L.maximum(L.minimum(x, L.const("f64", 710.0)), L.const("f64", -746.0))
     k = L.rint(x * (1 / math.log(2)))
     p = k * -_LN2_PARTS[1]
     h, t = _two_sum(L.fma(k, -_LN2_PARTS[0], x), p)
-    r = _fast_two_sum(h, t + L.fma(k, -_LN2_PARTS[1], -p))
+    t = t + L.fma(k, -_LN2_PARTS[1], -p)
+    r = _fast_two_sum(h, t if low is None else t + low)
     y = _add_constant(L, Fraction(1), _mul(L, r, _series(L, r, _EXP_SERIES, 4)))[0]
     n = L.to_int(k, "i32")
     half = n >> 1
@@ -230,6 +232,13 @@ def exp_f64(L: Lanes, x: Lane) -> Lane:
 
 def _power_of_two(L: Lanes, n: Lane) -> Lane:
     return L.bitcast(L.convert(n + 1023, "i64") << 52, "f64")
+
+
+def power_f64(L: Lanes, x: Lane, y: Lane) -> Lane:
+    """x ** y for x in (0, 1] and positive y."""
+    high, low = log_pair(L, x)
+    p = y * high
+    return exp_f64(L, p, L.fma(y, low, L.fma(y, high, -p)))
 
 
 def box_muller_f64(L: Lanes, log_of: Lane, turn: Lane) -> Pair:

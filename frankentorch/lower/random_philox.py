@@ -1,9 +1,9 @@
 """The counter-based stream: the same numbers in any order and on any number of threads.
 
 Enters and leaves: as in `random`, but there is no state: argument words are (out, n, key, counter, ...) and the kernel's
-units are independent. Unit u uses the 16 counters from counter + 16 u on; its elements are laid out word by word: lanes 0 to 15 take word 0
-of the 16 counters, then word 1 of each, and so on. An f32 or half element takes one word, an f64 element two; normals take both outputs of one Box-Muller
-from two neighbours (words 0 and 1, words 2 and 3), so a counter yields 4 elements, or 2 of f64.
+units are independent. Unit u uses the 16 counters from counter + 16 u on; its elements are laid out word by word: lanes 0 to
+15 take word 0 of the 16 counters, then word 1 of each, and so on. An f32 or half element takes one word, an f64 element two;
+normals take both outputs of one Box-Muller from two neighbours (words 0 and 1, words 2 and 3). A counter yields 4 elements, or 2 of f64.
 
 The next free counter after n elements is counter + 16 ceil(n / elements_per_unit).
 """

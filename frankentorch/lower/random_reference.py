@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from frankentorch.lower import random_binomial as binomial
 from frankentorch.lower import random_engine as engine
 from frankentorch.lower import random_math as rm
 from frankentorch.lower.lanes import Lane, NumpyLanes
 from frankentorch.lower.random_draws import DRAWS
+from frankentorch.lower.random_gamma import SQUEEZE, THIRD
 from frankentorch.lower.random_philox import COUNTERS, unit_params, unit_samples
 
 _LAYOUT = struct.Struct(f"<Qii Q {engine.N}Q 3d i4x f?3x")
@@ -79,8 +81,9 @@ class ReferenceStream:
     def draw(self, kind: str, dtype: str, n: int, *params: Any, p_dtype: str = "") -> Any:
         """`n` samples. Parameters come in the order of the kernel's argument words: numbers, or arrays where those are pointers."""
         special: dict[str, Callable[..., Any]] = {
-            "normal": self._normals, "normal_pairs": self._normal_pairs, "log_normal": self._log_normals, "randperm": self._randperm, "poisson": self._poisson,
-            "multinomial": self._multinomial,
+            "normal": self._normals, "normal_pairs": self._normal_pairs, "log_normal": self._log_normals,
+            "randperm": self._randperm, "poisson": self._poisson,
+            "multinomial": self._multinomial, "gamma": self._gamma, "binomial": self._binomial,
         }
         if kind in special:
             return special[kind](dtype, n, *params)
@@ -163,6 +166,58 @@ class ReferenceStream:
             left = (math.log(v) if v else -math.inf) + math.log(1.1239 + 1.1328 / (b - 3.4)) - math.log(a / (us * us) + b)
             if left <= -rate + k * math.log(rate) - math.lgamma(k + 1):
                 return k
+
+    def _gamma(self, dtype: str, n: int, alpha: Any) -> Any:
+        one = np.float32 if dtype == "f32" else np.float64
+        out = np.array([self._gamma_one(one(a), one) for a in alpha], np.float64).astype(one)
+        return np.maximum(out, np.finfo(one).tiny)
+
+    def _gamma_one(self, alpha: Any, one: type) -> float:
+        if alpha == 0:
+            return 0.0
+        scale = 1.0
+        if alpha < 1:
+            scale = float(1.0 - self.uniform64(1)[0]) ** float(one(1) / alpha)
+            alpha = one(alpha + one(1))
+        d = float(one(alpha - one(THIRD)))
+        c = 1 / math.sqrt(9 * d)
+        while True:
+            x = float(self._pairs(1, 0.0, 1.0).v[0])
+            y = 1 + c * x
+            if y <= 0:
+                continue
+            v, u, xx = y * y * y, 1 - float(self.uniform64(1)[0]), x * x
+            if u < 1 - SQUEEZE * xx * xx or math.log(u) < 0.5 * xx + d * (1 - v + math.log(v)):
+                return scale * d * v
+
+    def _binomial(self, dtype: str, n: int, counts: Any, chances: Any) -> Any:
+        drawn = [self._binomial_any(dtype, float(c), float(p)) for c, p in zip(counts, chances, strict=True)]
+        return _array(_L.wrap("f64", np.array(drawn, np.float64)), dtype)
+
+    def _binomial_any(self, dtype: str, count: float, p: float) -> float:
+        if count <= 0 or p <= 0:
+            return 0.0
+        if p >= 1 or math.isnan(p):
+            return count if p >= 1 else math.nan
+        c = _L.wrap("f64", np.array(count))
+        if p > 0.5:
+            return count - self._binomial_one(dtype, c, _L.round_to(_L.wrap("f64", np.array(1.0 - p)), dtype))
+        return self._binomial_one(dtype, c, _L.wrap("f64", np.array(p)))
+
+    def _binomial_one(self, dtype: str, count: Lane, p: Lane) -> float:
+        if binomial.few_mean(_L, dtype, count, p).v:
+            log_miss, total, found = binomial.log_of_miss(_L, dtype, p), 0.0, -1.0
+            while total <= count.v:
+                total += float(binomial.gap(_L, _L.wrap("f64", self.uniform64(1)[0]), log_miss).v)
+                found += 1
+            return found
+        constants = binomial.Rejection.of(_L, dtype, count, p)
+        while True:
+            u, v = (_L.wrap("f64", x) for x in self.uniform64(2))
+            us, k = constants.candidate(_L, u - 0.5)
+            inside = 0 <= k.v <= count.v
+            if inside and ((us.v >= 0.07 and v.v <= constants.accept.v) or constants.accepts(_L, us, v, k).v):
+                return float(k.v)
 
     def _multinomial(self, dtype: str, n: int, weights: Any) -> Any:
         """`weights` has one row a distribution, in f32 or f64."""

@@ -76,7 +76,7 @@ def randperm_wide(dtype: str, p_dtype: str) -> kernels.RandomKernel:
     return _permutation("randperm_wide", dtype, inside_out=True)
 
 
-def _next_uniform(f: Function, L: LLVMLanes, state: str, buffer: str) -> Lane:
+def next_uniform(f: Function, L: LLVMLanes, state: str, buffer: str) -> Lane:
     """One f64 uniform."""
     f.do(f"call void @mt_fill(ptr {state}, ptr {buffer}, i64 2)")
     high = f.op(f"load i32, ptr {buffer}, align 4")
@@ -114,7 +114,7 @@ def _poisson_one() -> tuple[str, dict[str, str]]:
     next_product, next_count = f.fresh("product"), f.fresh("count")
     f.do(f"{product} = phi double [ {f64_literal(1.0)}, %{before} ], [ {next_product}, %{labels['again']} ]")
     f.do(f"{count} = phi i64 [ 0, %{before} ], [ {next_count}, %{labels['again']} ]")
-    u = _next_uniform(f, L, "%state", buffer)
+    u = next_uniform(f, L, "%state", buffer)
     f.do(f"{next_product} = fmul double {product}, {u.v}")
     f.do(f"{next_count} = add nsw i64 {count}, 1")
     more = L.cmp("gt", L.wrap("f64", next_product), floor_value)
@@ -132,8 +132,8 @@ def _poisson_one() -> tuple[str, dict[str, str]]:
     log_alpha = rm.log_pair(L, inverse_alpha)[0]
     f.branch(labels["retry"])
     f.block(labels["retry"])
-    u = _next_uniform(f, L, "%state", buffer) - 0.5
-    v = _next_uniform(f, L, "%state", buffer)
+    u = next_uniform(f, L, "%state", buffer) - 0.5
+    v = next_uniform(f, L, "%state", buffer)
     us = 0.5 - L.abs(u)
     k = L.floor((a * 2.0 / us + b) * u + rate + 0.43)
     answer = L.convert(k, "i64")
@@ -208,7 +208,7 @@ def multinomial(dtype: str, p_dtype: str) -> kernels.RandomKernel:
             store_sum(it.iv, load_sum(it.iv) / whole)
         store_sum(f.op(f"sub nsw i64 {categories}, 1"), L.const(acc, 1.0))
         with f.loop("0", n) as it:
-            u = _next_uniform(f, L, state, buffer)
+            u = next_uniform(f, L, state, buffer)
             found = _bisect(f, L, u, categories, load_sum)
             at = f.op(f"add nsw i64 {f.op(f'mul nsw i64 {row.iv}, {n}')}, {it.iv}")
             f.do(f"store i64 {found}, ptr {kernels.element(f, 'i64', out, at)}, align 8")
@@ -236,4 +236,4 @@ def _bisect(f: Function, L: LLVMLanes, u: Lane, categories: str, load_sum: Calla
     return low
 
 
-__all__ = ["RANDPERM_LIMIT", "multinomial", "poisson", "randperm", "randperm_wide"]
+__all__ = ["RANDPERM_LIMIT", "multinomial", "next_uniform", "poisson", "randperm", "randperm_wide"]

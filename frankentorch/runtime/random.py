@@ -3,8 +3,8 @@
 Enters: seeds and state bytes. Leaves: a `Generator`, whose state is a block of memory that random kernels step (its layout is
 in `lower.random_engine`), and the process's `default_generator`.
 
-`get_state` gives the 5,056 bytes that torch's CPU generator gives: the seed (u64), `left` and `seeded` (i32), `next` (u64), 624 state words (u64 each),
-three f64 of which the second is the waiting normal, its flag (i32, padded), the waiting f32 normal and its flag (padded).
+`get_state` gives the 5,056 bytes that torch's CPU generator gives: the seed (u64), `left` and `seeded` (i32), `next` (u64),
+624 state words (u64 each), three f64 of which the second is the waiting normal, its flag (i32, padded), the waiting f32 normal and its flag (padded).
 """
 
 from __future__ import annotations
@@ -83,10 +83,11 @@ class Generator:
         return _LAYOUT.pack(seed, left, seeded, following, *words, 0.0, waiting, 0.0, bool(valid), float_waiting, bool(float_valid))
 
     def set_state(self, state: Any) -> Generator:
-        """Take a state from torch's bytes: a `bytes`, bytearray or uint8 array. Raises RuntimeError and changes nothing where they are none."""
+        """Take a state from torch's bytes (or a uint8 array of them). Where they are none: RuntimeError, and nothing changed."""
         raw = bytes(state)
         if len(raw) != STATE_BYTES:
-            raise RuntimeError(f"Expected a CPUGeneratorImplState of size {STATE_BYTES} but found the input RNG state size to be {len(raw)}")
+            raise RuntimeError(f"Expected a CPUGeneratorImplState of size {STATE_BYTES}"
+                               f" but found the input RNG state size to be {len(raw)}")
         seed, left, seeded, following, *rest = _LAYOUT.unpack(raw)
         words = [w & 0xFFFFFFFF for w in rest[:engine.N]]
         _, normal, _, valid, float_normal, float_valid = rest[engine.N:]
