@@ -58,7 +58,7 @@ def scaled_dot_product_attention(query: Any, key: Any, value: Any, attn_mask: An
         if attn_mask.dtype is not torch.bool and attn_mask.dtype is not query.dtype and attn_mask.dtype is not torch.float32:
             raise RuntimeError("Expected attn_mask dtype to be bool or float or to match query dtype, but got attn_mask.dtype: "
                                f"{_cname(attn_mask)} and  query.dtype: {_cname(query)} instead.")
-        if is_causal:
+        if is_causal and attn_mask.requires_grad and torch.is_grad_enabled():
             raise RuntimeError("_scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True")
     if enable_gqa:
         heads, kv_heads = query.size(-3), key.size(-3)

@@ -21,7 +21,7 @@ def _check_nll(input: Any, target: Any, weight: Any, reduction: str) -> None:
         raise ValueError(f"Expected input batch_size ({input.size(0)}) to match target batch_size ({target.size(0)}).")
     if target.dtype not in (torch.int64, torch.uint8):
         name = torch.typename(target).rsplit(".", 1)[-1].removesuffix("Tensor")
-        raise RuntimeError(f"expected scalar type Long but found {name}")
+        raise RuntimeError(f"expected target dtype to be Long or Byte, but got {name}")
     classes = input.size(0 if input.dim() == 1 else 1)
     if weight is not None and tuple(weight.shape) != (classes,):
         raise RuntimeError(f"weight tensor should be defined either for all {classes} classes or no classes but got weight tensor of "
@@ -137,17 +137,17 @@ def linear_cross_entropy(input: Any, linear_weight: Any, target: Any, *, linear_
                          options: Any = None) -> Any:
     """cross_entropy of a linear layer: input (N, F) or (F,), linear_weight (C, *out_features, F)."""
     if input.dim() not in (1, 2):
-        raise ValueError(f"expected input with dimensionality 1 or 2, got {input.dim()}")
+        raise RuntimeError(f"expected input with dimensionality 1 or 2, got {input.dim()}")
     if linear_weight.dim() < 2:
-        raise ValueError(f"expected linear_weight with dimensionality at least 2, got {linear_weight.dim()}")
+        raise RuntimeError(f"expected linear_weight with dimensionality at least 2, got {linear_weight.dim()}")
     classes, *rest, features = linear_weight.shape
     if input.shape[-1] != features:
-        raise ValueError("expected equal input and linear_weight last dimensions (in_features), "
-                         f"got {input.shape[-1]} and {features}, respectively")
+        raise RuntimeError("expected equal input and linear_weight last dimensions (in_features), "
+                           f"got {input.shape[-1]} and {features}, respectively")
     if linear_bias is not None and tuple(linear_bias.shape) != (classes, *rest):
-        raise ValueError(f"expected linear_bias shape {(classes, *rest)}, got {tuple(linear_bias.shape)}")
+        raise RuntimeError(f"expected linear_bias shape {(classes, *rest)}, got {tuple(linear_bias.shape)}")
     if rest and input.dim() != 2:
-        raise ValueError(f"K-dimensional loss defined by linear_weight shape {tuple(linear_weight.shape)} requires"
+        raise RuntimeError(f"K-dimensional loss defined by linear_weight shape {tuple(linear_weight.shape)} requires"
                          f" batched input, (N, {features}), got unbatched input with shape {tuple(input.shape)}")
     from frankentorch.nn.functional.linear import linear
 
@@ -156,7 +156,7 @@ def linear_cross_entropy(input: Any, linear_weight: Any, target: Any, *, linear_
     if rest:
         logits = logits.reshape(input.size(0), classes, *rest)
     if target.is_floating_point() and ignore_index is not None:
-        raise ValueError("ignore_index cannot be specified when target contains probabilities")
+        raise RuntimeError("ignore_index cannot be specified when target contains probabilities")
     return cross_entropy(logits, target, weight, ignore_index=-100 if ignore_index is None else ignore_index, reduction=reduction,
                          label_smoothing=label_smoothing)
 

@@ -42,8 +42,9 @@ def unfold(input: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, st
     n, c, h, w = x.shape
     rows, cols = _positions(h, kh, dh, ph, sh), _positions(w, kw, dw, pw, sw)
     if not rows[0] or not cols[0]:
+        counted = [(size + 2 * p - d * (k - 1) - 1) // s + 1 for size, k, d, p, s in ((h, kh, dh, ph, sh), (w, kw, dw, pw, sw))]
         raise RuntimeError(f"Given input with spatial size ({h}, {w}), kernel_size=({kh}, {kw}), dilation=({dh}, {dw}), "
-                           f"padding=({ph}, {pw}), calculated shape of the array of sliding blocks as ({len(rows[0])}, {len(cols[0])}), "
+                           f"padding=({ph}, {pw}), calculated shape of the array of sliding blocks as ({counted[0]}, {counted[1]}), "
                            "but its components must be at least one.")
     if ph or pw:
         x = torch.constant_pad_nd(x, [pw, pw, ph, ph], 0)

@@ -118,7 +118,7 @@ def _check_conv(input: Any, weight: Any, bias: Any, stride: tuple, pads: tuple, 
                            f"but got weight of size {shape} instead")
     if shape[0] % groups:
         raise RuntimeError(f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, "
-                           f"but got weight of size {shape} instead")
+                           f"but got weight of size [{shape}] instead")
     if transposed:
         if sizes[1] != shape[0]:
             raise RuntimeError(f"Given transposed=1, weight of size {shape}, expected input{sizes} to have {shape[0]} channels, "

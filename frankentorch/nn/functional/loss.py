@@ -96,7 +96,10 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
         size = torch.abs(x - y)
         return torch.where(size <= delta, 0.5 * size * size, delta * (size - 0.5 * delta))
 
-    return _elementwise(huber, input, target, reduction, weight)
+    if weight is None or reduction != "mean":
+        return _elementwise(huber, input, target, reduction, weight)
+    # unlike mse_loss and l1_loss, torch's weighted mean here divides by the number of elements
+    return _elementwise(huber, input, target, "none", weight).mean()
 
 
 @functools.cache
@@ -115,7 +118,7 @@ def _bce_function() -> Any:
             grad_x = grad * (x - t) / (x * (1 - x)).clamp(min=1e-12) if ctx.needs_input_grad[0] else None
             grad_t = None
             if ctx.needs_input_grad[1]:
-                grad_t = grad * (torch.log1p(-x).clamp(min=-100.0) - torch.log(x).clamp(min=-100.0))
+                grad_t = grad * (torch.log1p(-x) - torch.log(x))
             return grad_x, grad_t
 
     return BinaryCrossEntropy
@@ -236,6 +239,9 @@ def soft_margin_loss(input: Any, target: Any, size_average: bool | None = None, 
                      reduction: str = "mean") -> Any:
     """log(1 + e^(-target * input)), target in {-1, 1}."""
     reduction = pick_reduction(size_average, reduce, reduction)
+    if target.requires_grad and torch.is_grad_enabled():
+        raise RuntimeError("The function 'soft_margin_loss' is not differentiable with respect to argument 'target'. "
+                           "This input cannot have requires_grad True.")
     return rounds_once(lambda x, t: reduce_loss(torch.log1p(torch.exp(-t * x)), reduction))(input, target)
 
 

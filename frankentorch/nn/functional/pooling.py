@@ -21,9 +21,10 @@ def _params(name: str, n: int, **values: Any) -> list[list[int]]:
             out.append(list(out[0]))
             continue
         if isinstance(value, (list, tuple)) and len(value) not in (1, n):
-            shapes = {1: "a single int", 2: "either be a single int, or a tuple of two ints",
-                      3: "either be a single int, or a tuple of three ints"}
-            raise RuntimeError(f"{name}: {key} must {shapes[n]}")
+            if n == 1:
+                raise RuntimeError(f"{name}() {key} must be an int, list of ints or tuple of ints of size 1 but got size {len(value)}")
+            lead = {"stride": "either be omitted, "}.get(key, "be " if name == "avg_pool3d" else "either be ")
+            raise RuntimeError(f"{name}: {key} must {lead}a single int, or a tuple of {'two' if n == 2 else 'three'} ints")
         out.append([int(v) for v in ntuple(value, n)])
     return out
 
@@ -38,8 +39,10 @@ def _out_size(size: int, k: int, s: int, p: int, d: int, ceil_mode: bool) -> int
 
 def _check_pool(name: str, n: int, input: Any, k: list[int], s: list[int], p: list[int], d: list[int], ceil_mode: bool) -> None:
     if input.dim() not in (n + 1, n + 2) or any(v == 0 for v in input.shape[-n - 1:]):
-        raise RuntimeError(f"{name}: Expected {n + 1}D or {n + 2}D (batch mode) tensor with optional 0 dim batch size for input, "
-                           f"but got: {list(input.shape)}")
+        if n == 1:
+            raise RuntimeError(f"{name}: Expected 2D or 3D (batch mode) tensor with optional 0 dim batch size for input, "
+                               f"but got:{list(input.shape)}")
+        raise RuntimeError(f"non-empty {n + 1}D or {n + 2}D (batch mode) tensor expected for input")
     if any(v <= 0 for v in k):
         raise RuntimeError(f"kernel size should be greater than zero, but got {_named(k)}")
     if any(v <= 0 for v in s):
@@ -50,11 +53,15 @@ def _check_pool(name: str, n: int, input: Any, k: list[int], s: list[int], p: li
         if pp < 0:
             raise RuntimeError(f"pad must be non-negative, but got pad: {pp}")
         if pp > ((kk - 1) * dd + 1) // 2:
+            if name == "max_pool1d":
+                raise RuntimeError(f"max_pool1d() padding should be at most half of kernel size, but got padding={pp} and kernel_size={kk}")
             raise RuntimeError("pad should be at most half of effective kernel size, but got "
                                f"pad={pp}, kernel_size={kk} and dilation={dd}")
     spatial = list(input.shape[-n:])
     out = [_out_size(*args, ceil_mode) for args in zip(spatial, k, s, p, d, strict=True)]
     if any(v < 1 for v in out):
+        if name == "max_pool1d":
+            raise RuntimeError(f"max_pool1d() Invalid computed output size: {out[0]}")
         channels = input.size(-n - 1)
         before = "x".join(map(str, [channels, *([1] if n == 1 else []), *spatial]))
         after = "x".join(map(str, [channels, *([1] if n == 1 else []), *out]))
@@ -67,7 +74,7 @@ def _named(values: list[int]) -> str:
 
 
 def _max_pool(n: int, input: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool) -> tuple[Any, Any]:
-    name = f"max_pool{n}d()"
+    name = f"max_pool{n}d"
     k, s, p, d = _params(name, n, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation)
     _check_pool(name, n, input, k, s, p, d, ceil_mode)
     unbatched = input.dim() == n + 1
@@ -122,7 +129,7 @@ def max_pool3d_with_indices(input: Any, kernel_size: Any, stride: Any = None, pa
 
 def _avg_pool(n: int, input: Any, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool, count_include_pad: bool,
               divisor_override: int | None) -> Any:
-    name = f"avg_pool{n}d()"
+    name = f"avg_pool{n}d"
     k, s, p = _params(name, n, kernel_size=kernel_size, stride=stride, padding=padding)
     _check_pool(name, n, input, k, s, p, [1] * n, ceil_mode)
     if divisor_override == 0:
@@ -180,7 +187,8 @@ def lp_pool3d(input: Any, norm_type: float, kernel_size: Any, stride: Any = None
 
 def _adaptive_sizes(name: str, n: int, input: Any, output_size: Any) -> list[int]:
     if input.dim() not in (n + 1, n + 2):
-        raise RuntimeError(f"{name}: Expected {n + 1}D or {n + 2}D tensor, but got {list(input.shape)}")
+        got = "got: " if "max" in name else "got "
+        raise RuntimeError(f"{name}: Expected {n + 1}D or {n + 2}D tensor, but {got}{list(input.shape)}")
     if isinstance(output_size, (list, tuple)) and len(output_size) not in (1, n):
         raise RuntimeError(f"{name}: internal error: output_size.size() must be {n}")
     wanted = ntuple(output_size, n)
@@ -317,6 +325,8 @@ def _fractional_max_pool(n: int, input: Any, kernel_size: Any, output_size: Any,
     kernel = [int(v) for v in ntuple(kernel_size, n)]
     spatial = list(input.shape[-n:])
     if output_size is None:
+        if n == 2 and len(output_ratio) > 2:
+            raise ValueError("fractional_max_pool2d requires output_ratio to either be a single Int or tuple of Ints.")
         sizes = [int(s * r) for s, r in zip(spatial, ntuple(output_ratio, n), strict=True)]
     else:
         sizes = [int(v) for v in ntuple(output_size, n)]
@@ -369,21 +379,20 @@ def _unpool_size(n: int, input: Any, k: list[int], s: list[int], p: list[int], o
                 raise ValueError("max_unpooling: output_size must contain non-negative spatial dimensions, "
                                  f"but got output_size[{d}]={size}")
         return default
-    given = list(output_size)
-    if len(given) == n + 2:
-        given = given[2:]
+    shown = output_size[2:] if len(output_size) == n + 2 else output_size
+    given = list(shown)
     if len(given) != n:
         raise ValueError(f"output_size should be a sequence containing {n} or {n + 2} elements, "
                          f"but it has a length of '{len(given)}'")
     for d in range(n):
         low, high = default[d] - s[d], default[d] + s[d]
         if not low < given[d] < high:
-            raise ValueError(f'invalid output_size "{given}" (dim {d} must be between {low} and {high})')
+            raise ValueError(f'invalid output_size "{shown}" (dim {d} must be between {low} and {high})')
     return given
 
 
 def _max_unpool(n: int, input: Any, indices: Any, kernel_size: Any, stride: Any, padding: Any, output_size: Any) -> Any:
-    k, s, p = _params(f"max_unpool{n}d()", n, kernel_size=kernel_size, stride=stride, padding=padding)
+    k, s, p = _params(f"max_unpool{n}d", n, kernel_size=kernel_size, stride=stride, padding=padding)
     sizes = _unpool_size(n, input, k, s, p, output_size)
     if indices.dtype is not torch.int64:
         raise RuntimeError(f"elements in indices should be type int64 but got: {torch.typename(indices)}")
@@ -392,7 +401,16 @@ def _max_unpool(n: int, input: Any, indices: Any, kernel_size: Any, stride: Any,
                            f"({list(input.shape)}) but got indices tensor with shape: {list(indices.shape)}")
     flat = input.reshape(*input.shape[:-n], -1)
     zeros = flat.new_zeros([*flat.shape[:-1], math.prod(sizes)])
-    return zeros.scatter(-1, indices.reshape(flat.shape), flat).reshape(*input.shape[:-n], *sizes)
+    try:
+        placed = zeros.scatter(-1, indices.reshape(flat.shape), flat)
+    except (IndexError, RuntimeError):
+        rows = indices.reshape(-1)
+        bad = ((rows < 0) | (rows >= math.prod(sizes))).nonzero()
+        if not len(bad):
+            raise
+        volume = "x".join(map(str, [*sizes, 1] if n == 1 else sizes))
+        raise RuntimeError(f"Found an invalid max index: {int(rows[int(bad[0])])} (output volumes are of size {volume})") from None
+    return placed.reshape(*input.shape[:-n], *sizes)
 
 
 def max_unpool1d(input: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None) -> Any:

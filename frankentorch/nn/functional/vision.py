@@ -198,7 +198,7 @@ def interpolate(input: Any, size: Any = None, scale_factor: Any = None, mode: st
     if rank in (3, 4, 5):
         if any(v <= 0 for v in [*input.shape[2:], *sizes]):
             spatial = list(input.shape[2:])
-            raise RuntimeError(f"Input and output sizes should be greater than 0, but got input ({_axes(spatial)}) output ({_axes(sizes)})")
+            raise RuntimeError(f"Input and output sizes should be greater than 0, but got input ({_axes(spatial)}) and output ({_axes(sizes)})")
         if mode in ("nearest", "nearest-exact"):
             for d in range(rank - 2):
                 index = _nearest_index(input.size(2 + d), sizes[d], factors[d], mode == "nearest-exact")
@@ -353,7 +353,12 @@ def _grid_sample(input: Any, grid: Any, mode: str, padding_mode: str, align: boo
         return _sample_cubic(flat, pixels, spatial, padding_mode, align)
     pixels = [_pad_position(p, size, padding_mode, align) for p, size in zip(pixels, spatial, strict=True)]
     if mode == "nearest":
-        return _read(flat, [torch.round(p.detach()) for p in pixels], spatial)
+        out = _read(flat, [torch.round(p.detach()) for p in pixels], spatial)
+        never = torch.zeros((), dtype=torch.bool)
+        for p in pixels:
+            # the grid's gradient is zero, not absent
+            out = torch.where(never, p.unsqueeze(1), out)
+        return out
     lows = [torch.floor(p).detach() for p in pixels]
     total: Any = 0
     for corner in itertools.product((0, 1), repeat=len(spatial)):
