@@ -11,6 +11,7 @@ from frankentorch import dtypes
 from frankentorch.lower.kernel import Ptr
 from frankentorch.lower.templates import TEMPLATES
 from frankentorch.ops import index as rows
+from frankentorch.ops import scan
 from frankentorch.ops.record import make_sig
 from frankentorch.ops.types import tensor_type
 from frankentorch.runtime import jit, native, objects
@@ -25,34 +26,32 @@ def type_of(a: np.ndarray) -> Any:
     return tensor_type(BY_NUMPY[a.dtype], a.shape, tuple(s // a.itemsize for s in a.strides))
 
 
-def span(t: Any) -> int:
-    return (1 + sum((n - 1) * s for n, s in zip(t.shape, t.strides, strict=True)) if t.numel else 0) * t.dtype.itemsize
+def reserve(t: Any, values: Any) -> tuple[Buffer, int, np.ndarray]:
+    """Memory for a type, how far into it element 0 lies (strides may be negative), and its contents, set to `values`."""
+    ends = [(n - 1) * s for n, s in zip(t.shape, t.strides, strict=True)] if t.numel else [-1]
+    origin = -sum(e for e in ends if e < 0) * t.dtype.itemsize if t.numel else 0
+    b = Buffer(origin + (1 + sum(e for e in ends if e > 0)) * t.dtype.itemsize if t.numel else 0)
+    view = b.as_numpy(t.dtype.np, t.shape, t.strides, origin)
+    view[...] = values
+    return b, origin, view
 
 
 def run(row: Any, arrays: list[np.ndarray], attrs: tuple[Any, ...], pieces: int = 1) -> list[np.ndarray]:
     """The outputs of a row's kernels; units are cut into `pieces`, run last piece first."""
     sig = make_sig(row, tuple(type_of(a) for a in arrays), attrs)
     trait = next(t for t in row.traits if t.startswith("template:"))
-    buffers = []
-    for a, t in zip(arrays, sig.types, strict=True):
-        b = Buffer(span(t))
-        b.as_numpy(a.dtype, t.shape, t.strides)[...] = a
-        buffers.append(b)
-    outs = []
+    places = [reserve(t, a) for a, t in zip(arrays, sig.types, strict=True)]
     for k, t in enumerate(sig.outs):
-        b = Buffer(span(t))
-        view = b.as_numpy(t.dtype.np, t.shape, t.strides)
-        view[...] = arrays[0] if k == 0 and "updates:0" in row.traits else np.zeros((), t.dtype.np)
-        buffers.append(b)
-        outs.append(view)
+        places.append(reserve(t, arrays[0] if k == 0 and "updates:0" in row.traits else np.zeros((), t.dtype.np)))
+    outs = [view for _, _, view in places[len(arrays):]]
     entries, scratch = [], 0
     for low in TEMPLATES[trait[9:]](sig, jit.current_tier()):
         address = objects.get(low.text, low.symbol)
-        words = [buffers[w.operand].ptr + w.byte_offset if isinstance(w, Ptr) else w for w in low.args]
+        words = [places[w.operand][0].ptr + places[w.operand][1] + w.byte_offset if isinstance(w, Ptr) else w for w in low.args]
         entries.append((address, words, low.units, low.grain))
         scratch = max(scratch, low.scratch)
     if pieces == 1:
-        native.Program(entries, [], 0, scratch, keep=buffers)()
+        native.Program(entries, [], 0, scratch, keep=places)()
     else:
         _in_pieces(entries, scratch, pieces)
     return outs
@@ -228,3 +227,28 @@ def test_index_put(accumulate: bool) -> None:
             shape = rows.index_shape(x.shape, dims, np.broadcast_shapes(*(i.shape for i in indices)))
             check(rows.index_put_row, [x, numbers(rng, shape, "float32"), *indices], dims, accumulate)
             check(rows.index_put_row, [x, np.float32(2).reshape(()), *indices], dims, accumulate)
+
+
+@pytest.mark.parametrize("row", [scan.cumsum_row, scan.cumprod_row, scan.cummax_row, scan.cummin_row], ids=lambda r: r.name)
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "uint8"])
+def test_scans(row: Any, dtype: str) -> None:
+    rng = np.random.default_rng(11)
+    for shape in [(), *SHAPES]:
+        x = numbers(rng, shape, dtype)
+        if dtype[0] == "f" and x.ndim and row.nout == 2:
+            x.reshape(-1)[5::19] = np.nan
+        for a in layouts(x):
+            for dim in range(max(1, len(shape))):
+                check(row, [a], dim)
+                if shape:
+                    check(row, [np.flip(a, dim)], dim)
+
+
+def test_logcumsumexp_is_near() -> None:
+    rng = np.random.default_rng(12)
+    for dtype in ("float32", "float64"):
+        x = numbers(rng, (20, 37), dtype)
+        x[3, 4], x[5, :2] = np.inf, -np.inf
+        for dim in (0, 1):
+            got = run(scan.logcumsumexp_row, [x], (dim,), 3)[0]
+            np.testing.assert_allclose(got, scan.logcumsumexp_row.ref(x, dim), rtol=3e-6 if dtype == "float32" else 1e-14, atol=1e-6)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from frankentorch.lower import gather, scatter
+from frankentorch.lower import gather, scan, scatter
 
 if TYPE_CHECKING:
     from frankentorch.lower.kernel import Lowered
@@ -21,4 +21,6 @@ TEMPLATES: dict[str, Template] = {
     "index_select": gather.index_select, "gather": gather.gather, "index": gather.index, "compact": gather.compact,
     "scatter": scatter.scatter, "scatter_reduce": scatter.scatter_reduce, "index_copy": scatter.index_copy, "index_add": scatter.index_add,
     "index_put": scatter.index_put,
+    "cumsum": scan.scan("sum"), "cumprod": scan.scan("product"), "logcumsumexp": scan.scan("logsumexp"), "cummax": scan.scan("max"),
+    "cummin": scan.scan("min"),
 }
