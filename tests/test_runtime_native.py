@@ -463,3 +463,22 @@ def test_the_default_number_of_threads_is_the_knob_s_or_the_cores() -> None:
     for setting, want in (("3", 3), ("0", len(os.sched_getaffinity(0))), ("1000", 256)):
         environment = {**os.environ, "FT_NUM_THREADS": setting, "PYTHONPATH": str(here.parent)}
         assert int(subprocess.run(ask, env=environment, capture_output=True, text=True, timeout=60, check=True).stdout) == want
+
+
+OTHER_MACHINES = """
+import llvmlite.binding as llvm
+from frankentorch.runtime import native_ir
+llvm.initialize_all_targets()
+llvm.initialize_all_asmprinters()
+for triple, x86, futexes in (("aarch64-unknown-linux-gnu", False, True), ("arm64-apple-macosx", False, False),
+                             ("x86_64-pc-windows-msvc", True, False)):
+    module = llvm.parse_assembly(native_ir.module_text(native_ir.Host(x86, futexes, 98, 8, 16)))
+    module.verify()
+    machine = llvm.Target.from_triple(triple).create_target_machine(reloc="pic", codemodel="small")
+    assert machine.emit_object(module)
+"""
+
+
+def test_the_runner_compiles_for_other_machines() -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    subprocess.run([sys.executable, "-c", OTHER_MACHINES], env=environment, timeout=60, check=True)

@@ -48,13 +48,16 @@ define internal i1 @fp_is_default(i32 %word) alwaysinline nounwind {
 """
 
 _FP_ARM = """
+declare i64 @llvm.aarch64.get.fpcr()
+declare void @llvm.aarch64.set.fpcr(i64)
+
 define internal i64 @fp_get() nounwind {
-  %word = call i64 asm sideeffect "mrs $0, fpcr", "=r"()
+  %word = call i64 @llvm.aarch64.get.fpcr()
   ret i64 %word
 }
 
 define internal void @fp_set(i64 %word) nounwind {
-  call void asm sideeffect "msr fpcr, $0", "r"(i64 %word)
+  call void @llvm.aarch64.set.fpcr(i64 %word)
   ret void
 }
 

@@ -116,7 +116,7 @@ done:
 def _futex_pool(host: Host) -> str:
     """The workers, and @dispatch, which runs one entry over them; the caller holds @lock."""
     wait, wake = 128, 129  # FUTEX_WAIT and FUTEX_WAKE, private to the process
-    pause = "call void @llvm.x86.sse2.pause()" if host.x86 else 'call void asm sideeffect "yield", ""()'
+    pause = "call void @llvm.x86.sse2.pause()" if host.x86 else "call void @llvm.aarch64.hint(i32 1)"
     high = "getelementptr (i8, ptr @state, i64 4)"
 
     def futex(address: str, operation: int, value: str) -> str:
@@ -129,7 +129,7 @@ declare i32 @pthread_create(ptr, ptr, ptr, ptr)
 declare i32 @pthread_detach(i64)
 declare i32 @pthread_sigmask(i32, ptr, ptr)
 declare i32 @sched_yield()
-{"declare void @llvm.x86.sse2.pause()" if host.x86 else ""}
+declare void {"@llvm.x86.sse2.pause()" if host.x86 else "@llvm.aarch64.hint(i32)"}
 
 define internal ptr @worker(ptr %index) nounwind {{
 entry:
