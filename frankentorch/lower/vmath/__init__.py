@@ -67,7 +67,7 @@ _ROWS = (
     LaneFunction("asinh", hyperbolic.asinh, 1, 0.51, 0.51),
     LaneFunction("acosh", hyperbolic.acosh, 1, 0.51, 0.51),
     LaneFunction("atanh", hyperbolic.atanh, 1, 0.51, 0.51),
-    LaneFunction("erf", special.erf, 1, 1.0, 1.5),
+    LaneFunction("erf", special.erf, 1, 1.25, 1.5),
     LaneFunction("erfc", special.erfc, 1, 0.51, 2.5),
     LaneFunction("erfinv", special.erfinv, 1, 0.51, 3.5),
     LaneFunction("gelu", special.gelu, 1, 1.5, 2.5, "argument"),

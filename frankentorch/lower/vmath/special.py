@@ -242,7 +242,7 @@ def digamma(L: Lanes, x: Lane) -> Lane:
 
 @through_f64
 def i0(L: Lanes, x: Lane) -> Lane:
-    """The modified Bessel function of order 0."""
+    """The modified Bessel function of order 0; NaN at infinities, as torch."""
     size = L.abs(x)
     quarter = L.select(L.cmp("ogt", size, 8.0), 0.0, x * (x * 0.25))
     near = L.fma(quarter, horner(quarter, C.I0_NEAR), 1.0)
@@ -253,7 +253,8 @@ def i0(L: Lanes, x: Lane) -> Lane:
         body = multiply(_plus_one(h, l), divide((horner(16.0 / a - 1.0, C.I0_FAR), L.zero(a)), sqrt_pair_of(L, a)))
         return [scale_wide(L, body[0], integer_part(L, t))]
 
-    return L.canonical(L.rare(L.cmp("ogt", size, 8.0), far, [near])[0])
+    out = L.rare(L.cmp("ogt", size, 8.0), far, [near])[0]
+    return L.select(L.cmp("olt", size, INF), out, NAN)
 
 
 def sqrt_pair_of(L: Lanes, a: Lane) -> Pair:
