@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from frankentorch.lower.kernel import Ptr
 from frankentorch.lower.random import RandomKernel, lower_random
 from frankentorch.lower.random_reference import philox_draw
 from frankentorch.lower.random_serial import RANDPERM_LIMIT
@@ -434,6 +435,14 @@ def test_fresh_seeds_differ() -> None:
     assert g.initial_seed() == torch.Generator().initial_seed()
     a, b = g.seed(), g.seed()
     assert a != b and g.initial_seed() == b
+
+
+def test_a_call_is_lowered_with_its_words() -> None:
+    call_ = lower_random("uniform", "f32").lowered(Ptr(0), Ptr(1), 5, 0.0, 1.0)
+    assert call_.args == [Ptr(0), Ptr(1), 5, 0, 0x3FF0000000000000] and call_.units == 1 and call_.scratch > 0
+    assert lower_random("philox_uniform", "f64").lowered(Ptr(0), 65, 1, 0, 0.0, 1.0, n=65).units == 3
+    with pytest.raises(ValueError, match="argument words"):
+        lower_random("uniform", "f32").lowered(Ptr(0))
 
 
 def test_unknown_kernels_are_refused() -> None:

@@ -10,17 +10,20 @@ is regular are rows of `random_draws.DRAWS`; the others are the templates here a
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from frankentorch.lower import random_engine as engine
 from frankentorch.lower import random_math as rm
+from frankentorch.lower.kernel import Lowered, Word
 from frankentorch.lower.lanes import BITS, Lane, LLVMLanes
 from frankentorch.lower.llvmtext import Function, module
 from frankentorch.lower.random_draws import DRAWS, FLOATS, HALVES
 
 CHUNK = 1024
 SCRATCH = 16384
+GRAIN = 256
 _HEAD = ("state", "out", "n")
 _ABI = [("ptr", "args"), ("i64", "lo"), ("i64", "hi"), ("ptr", "scratch")]
 
@@ -34,13 +37,21 @@ class RandomKernel(NamedTuple):
     scratch: int = SCRATCH
     elements_per_unit: int = 0
 
+    def lowered(self, *words: Word | float, n: int = 0) -> Lowered:
+        """A call with these argument words; a float stands for its bits. Philox kernels need `n` for their units."""
+        if len(words) != len(self.args):
+            raise ValueError(f"{self.symbol} takes {len(self.args)} argument words ({', '.join(self.args)}), not {len(words)}")
+        plain = [struct.unpack("<q", struct.pack("<d", w))[0] if isinstance(w, float) else w for w in words]
+        units = -(-n // self.elements_per_unit) if self.elements_per_unit else 1
+        return Lowered(self.text, self.symbol, plain, units, GRAIN if self.elements_per_unit else 1, self.scratch)
+
 
 def lower_random(kind: str, dtype: str, p_dtype: str = "") -> RandomKernel:
     """The kernel for `kind` with outputs of `dtype` (a lane type: f32, f64, f16, bf16, i1, u8, ...).
 
     Kinds: the rows of `DRAWS`, ``normal``, ``normal_pairs``, ``log_normal``, ``randperm``, ``randperm_wide``, ``poisson``,
     ``gamma``, ``binomial``, ``multinomial``, ``philox_uniform``, ``philox_normal``. `p_dtype` is the dtype of the probabilities
-    of ``bernoulli_tensor``, the weights of ``multinomial`` or the rates of ``poisson``. Raises ValueError for a kind or dtype there is no kernel for.
+    of ``bernoulli_tensor``, the weights of ``multinomial`` or the rates of ``poisson``. Raises ValueError where there is no such kernel.
     """
     from frankentorch.lower import random_binomial, random_gamma, random_philox, random_serial
 

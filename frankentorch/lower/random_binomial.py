@@ -4,7 +4,7 @@ Enters and leaves: as in `random`; counts and probabilities are arrays of the ou
 is in lane functions, so that `random_reference` runs the very same.
 
 Rejection is algorithm BTRS of Hoermann, Journal of Statistical Computation and Simulation 46 (1993), with its constants. torch
-computes some steps in the dtype of its arguments: here these are f64 operations rounded to it, which is the same (f64 has more than twice f32's digits).
+computes some steps in the dtype of its arguments; here f64 operations are rounded to it, which is the same.
 """
 
 from __future__ import annotations

@@ -21,7 +21,6 @@ FLOATS = ("f32", "f64", *HALVES)
 INTEGERS = ("u8", "i8", "i16", "i32", "i64")
 WIDE_INTEGERS = ("u16", "u32", "u64")
 DIGITS = {"f16": 11, "bf16": 8, "f32": 24, "f64": 53}
-WIDE_RANGE = 1 << 28
 
 Values = Sequence[Lane]
 

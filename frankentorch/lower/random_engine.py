@@ -21,13 +21,19 @@ i + 397, modulo 624. 624 is 39 vectors; once vector 0 is written, its mirror aft
 
 from __future__ import annotations
 
-from frankentorch.lower.lanes import Lane, Lanes, LLVMLanes
-from frankentorch.lower.llvmtext import Function
+from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    from frankentorch.lower.lanes import Lane, Lanes, LLVMLanes
+    from frankentorch.lower.llvmtext import Function
+
+# Generators need this module's layout at import, kernels only when one is compiled: hence the imports inside functions.
 N, M = 624, 397
 SEED, LEFT, NEXT, NORMAL_VALID, NORMAL, FLOAT_NORMAL_VALID, FLOAT_NORMAL, SEEDED, WORDS = range(9)
 STATE_WORDS = WORDS + (N + 16) // 2
 PHILOX_ROUNDS = 10
+# random_(from, to) draws 64 bits an element for ranges from here on.
+WIDE_RANGE = 1 << 28
 
 
 def temper(L: Lanes, y: Lane) -> Lane:
@@ -59,6 +65,9 @@ def store_u32(f: Function, L: LLVMLanes, base: str, index: str, value: Lane) -> 
 
 
 def _twist() -> Function:
+    from frankentorch.lower.lanes import LLVMLanes
+    from frankentorch.lower.llvmtext import Function
+
     f = Function("mt_twist", [("ptr", "state")], linkage="internal")
     L = LLVMLanes(f)
     words = field(f, "%state", WORDS)
@@ -79,6 +88,9 @@ def _twist() -> Function:
 
 def _fill() -> Function:
     """mt_fill(state, out, n): the next n words, tempered; up to 15 words after them are overwritten with garbage."""
+    from frankentorch.lower.lanes import LLVMLanes
+    from frankentorch.lower.llvmtext import Function
+
     f = Function("mt_fill", [("ptr", "state"), ("ptr", "out"), ("i64", "n")], linkage="internal")
     L = LLVMLanes(f)
     words, left_at, next_at = field(f, "%state", WORDS), field(f, "%state", LEFT), field(f, "%state", NEXT)

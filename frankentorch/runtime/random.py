@@ -4,7 +4,8 @@ Enters: seeds and state bytes. Leaves: a `Generator`, whose state is a block of 
 in `lower.random_engine`), and the process's `default_generator`.
 
 `get_state` gives the 5,056 bytes that torch's CPU generator gives: the seed (u64), `left` and `seeded` (i32), `next` (u64),
-624 state words (u64 each), three f64 of which the second is the waiting normal, its flag (i32, padded), the waiting f32 normal and its flag (padded).
+624 state words (u64 each), three f64 of which the second is the waiting normal, its flag (i32, padded), the waiting f32
+normal and its flag (padded).
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from frankentorch.lower import random_engine as engine
-from frankentorch.lower.random_draws import DRAWS, WIDE_RANGE
 
 if TYPE_CHECKING:
     from frankentorch.lower.random_reference import ReferenceStream
@@ -213,7 +213,7 @@ def random_range(dtype: str, low: int, high: int | None) -> tuple[str, int, int]
         if not least <= value <= most:
             raise RuntimeError(f"{name} is out of bounds for {_C_NAMES[dtype]}")
     span = high - low
-    return ("random_narrow" if span < WIDE_RANGE else "random_wide"), span, low
+    return ("random_narrow" if span < engine.WIDE_RANGE else "random_wide"), span, low
 
 
 def _integer_limits(dtype: str) -> tuple[int, int]:
@@ -225,7 +225,7 @@ def _integer_limits(dtype: str) -> tuple[int, int]:
 
 
 def _full_range(dtype: str) -> tuple[str, int, int]:
-    if dtype in DRAWS["random_full"].dtypes:
+    if dtype in ("i64", "f32", "f64", "bf16"):
         return "random_full", 0, 0
     if dtype in ("u8", "i8", "i16", "i32"):
         raise RuntimeError("random_full_64_bits_range_kernel_cpu handles only int64, double, float and bfloat16")
