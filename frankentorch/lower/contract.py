@@ -266,7 +266,7 @@ def _text(dtype: str, out_dtype: str, a_class: str, b_class: str, tier: str, ski
     symbol = "_".join(["matmul", dtype, out_dtype, a_class + b_class, path, tier.replace(".", ""), *([key] if key else [])])
     k_major = a_class == "m"
     parts = [pack_a(mach, dtype, a_class), pack_b(mach, dtype, b_class), *(micro(mach, r, k_major) for r in mach.rows),
-             finish(mach, out_dtype, hold.epilogue), _driver(symbol, mach, "fused" if skinny and b_class == "k" else "", hold.epilogue)]
+             finish(mach, out_dtype, hold.epilogue), _driver(symbol, mach, k_major, "fused" if skinny and b_class == "k" else "", hold.epilogue)]
     if skinny and b_class == "k":
         parts.append(contract_skinny.fused(mach, dtype))
     return assemble(parts), symbol
@@ -321,8 +321,8 @@ def _batch_offset(f: Function, first: int, index: list[str]) -> str:
     return total
 
 
-def _driver(symbol: str, m: Machine, direct_micro: str, epilogue: Epilogue | None) -> Function:
-    f = Routine(symbol, [("ptr", "args"), ("i64", "lo"), ("i64", "hi"), ("ptr", "scratch")], linkage="")
+def _driver(symbol: str, m: Machine, k_major: bool, direct_micro: str, epilogue: Epilogue | None) -> Function:
+    f = Routine(symbol, [("ptr", "args"), ("i64", "lo"), ("i64", "hi"), ("ptr", "scratch")], linkage="", quick=True)
     w = {i: word(f, "%args", i) for i in (M, N, K, A_M, A_K, B_K, B_N, C_M, C_N, M_BLOCK, N_BLOCK, M_BLOCKS, N_BLOCKS, PACK, CHUNKS,
                                           SLOT_ROW, SLOT_COL, B_AT, SLOTS_AT, TOTALS_AT)}
     a, b, c = (word(f, "%args", i, "ptr") for i in (A, B, C))
@@ -385,9 +385,9 @@ def _driver(symbol: str, m: Machine, direct_micro: str, epilogue: Epilogue | Non
                         with f.when(direct):
                             f.do(f"call void @{direct_micro}(ptr {panel_a}, ptr {there}, i64 {w[B_N]}, ptr %scratch, i64 1, ptr {slot}, i1 {add})")
                         with f.when(f.op(f"xor i1 {direct}, true")):
-                            call_micro(f, m, height, panel_a, b_at, ldb, "%scratch", "1", slot, add)
+                            call_micro(f, m, k_major, height, panel_a, b_at, ldb, "%scratch", "1", slot, add)
                     else:
-                        call_micro(f, m, height, panel_a, b_at, ldb, "%scratch", "1", slot, add)
+                        call_micro(f, m, k_major, height, panel_a, b_at, ldb, "%scratch", "1", slot, add)
                     with f.when(group_end):
                         fold_groups(f, m, slot, total, later_group, last)
                         with f.when(last):
@@ -399,25 +399,28 @@ def _driver(symbol: str, m: Machine, direct_micro: str, epilogue: Epilogue | Non
 
 
 def tile_height(f: Function, m: Machine, have: str) -> str:
-    """The least micro-kernel height that holds `have` rows."""
-    height = str(m.rows[0])
-    for r in m.rows[1:]:
-        height = f.op(f"select i1 {f.op(f'icmp sle i64 {have}, {r}')}, i64 {r}, i64 {height}")
-    return height
+    """How many rows to compute for `have` rows: a whole tile, or a multiple of the short micro-kernel's rows."""
+    short = m.rows[-1]
+    return arith(f, "mul", arith(f, "udiv", arith(f, "add", have, short - 1), short), short)
 
 
-def call_micro(f: Function, m: Machine, height: str, a: str, b: str, ldb: str, segments: str, count: str, slot: str, add: str) -> None:
-    """Call the micro-kernel of the given height."""
-    done = f.label("computed")
-    for r in m.rows:
-        yes, no = f.label(f"rows{r}"), f.label("else")
-        if r != m.rows[-1]:
-            f.branch_if(f.op(f"icmp eq i64 {height}, {r}"), yes, no)
-            f.block(yes)
-        f.do(f"call void @micro_{r}(ptr {a}, ptr {b}, i64 {ldb}, ptr {segments}, i64 {count}, ptr {slot}, i1 {add})")
-        f.branch(done)
-        if r != m.rows[-1]:
-            f.block(no)
+def call_micro(f: Function, m: Machine, k_major: bool, height: str, a: str, b: str, ldb: str, segments: str, count: str, slot: str,
+               add: str) -> None:
+    """Run the tall micro-kernel on a whole tile, or the short one as often as `height` asks."""
+    tall, short, done = f.label("tall"), f.label("short"), f.label("computed")
+    rest = f"i64 {ldb}, ptr {segments}, i64 {count}"
+    if len(m.rows) > 1:
+        f.branch_if(f.op(f"icmp eq i64 {height}, {m.rows[0]}"), tall, short)
+        f.block(tall)
+    f.do(f"call void @micro_{m.rows[0]}(ptr {a}, ptr {b}, {rest}, ptr {slot}, i1 {add})")
+    if len(m.rows) == 1:
+        return
+    f.branch(done)
+    f.block(short)
+    with f.loop("0", height, m.rows[1]) as r:
+        rows, to = offset(f, a, r.iv, m.size * (1 if k_major else ROW_PITCH)), offset(f, slot, r.iv, m.columns * m.size)
+        f.do(f"call void @micro_{m.rows[1]}(ptr {rows}, ptr {b}, {rest}, ptr {to}, i1 {add})")
+    f.branch(done)
     f.block(done)
 
 

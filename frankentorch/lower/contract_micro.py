@@ -43,7 +43,7 @@ def size_of(dtype: str) -> int:
 class Machine:
     """The tile of one compute type on one tier: vectors of `lanes`, `vectors` of them a row, panels of `rows[0]` rows.
 
-    `rows` lists the micro-kernels' heights, tallest first; a ragged last panel takes the least that holds it. `ahead`
+    `rows` lists the micro-kernels' heights: the tile's, and a divisor of it from which ragged last panels are made. `ahead`
     rows of B are prefetched, for tiles that read B in place.
     """
 
@@ -99,9 +99,9 @@ def machine(dtype: str, tier: str) -> Machine:
     compute = compute_type(dtype)
     wide = size_of(compute) == 8
     if tier == "avx512":
-        return Machine(tier, compute, 8 if wide else 16, 2, (12, 8, 4))
+        return Machine(tier, compute, 8 if wide else 16, 2, (12, 4))
     if tier == "avx2":
-        return Machine(tier, compute, 4 if wide else 8, 2, (6, 4, 2))
+        return Machine(tier, compute, 4 if wide else 8, 2, (6, 2))
     return Machine(tier, compute, 4, 1 if wide else 2, (4, 1))
 
 
@@ -109,8 +109,9 @@ class Routine(Function):
     """A `Function` in which stack memory may be reserved inside open loops."""
 
     def __init__(self, name: str, params: Sequence[tuple[str, str]], linkage: str = "internal",
-                 ret: str = "void") -> None:
-        super().__init__(name, params, ret, linkage)
+                 ret: str = "void", quick: bool = False) -> None:
+        # Control code is a third of the time to generate code and a hundredth of the time to run: no optimisation for it.
+        super().__init__(name, params, ret, linkage, "nounwind noinline optnone" if quick else "nounwind")
         self._lines.append("")
         self.ret = ret
         self.result = ""

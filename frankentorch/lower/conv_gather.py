@@ -40,7 +40,7 @@ def routines(symbol: str, m: Machine, dtype: str, src_class: str, w_class: str, 
     k_major = src_class == "m"
     return [pack_a(m, dtype, src_class, exact=True), pack_b(m, dtype, w_class), *(micro(m, r, k_major) for r in m.rows),
             finish(m, dtype, epilogue, from_table=True), _tables(), _weights(m), _rows(m), _gather(m, k_major),
-            _driver(symbol, m, epilogue)]
+            _driver(symbol, m, k_major, epilogue)]
 
 
 def _dot(f: Function, pairs: list[tuple[str, str]]) -> str:
@@ -56,7 +56,7 @@ def _tables() -> Function:
     A piece is the part of one tap that lies in one chunk: (position in the chunk, length, source offset); a segment is a run of adjacent
     pieces, as micro-kernels want them. A chunk record bounds its pieces and its segments.
     """
-    f = Routine("tables", [("ptr", "args"), ("ptr", "d"), ("ptr", "h"), ("ptr", "w"), ("ptr", "tables")])
+    f = Routine("tables", [("ptr", "args"), ("ptr", "d"), ("ptr", "h"), ("ptr", "w"), ("ptr", "tables")], quick=True)
     chunks, channels = word(f, "%args", CHUNKS), word(f, "%args", C)
     taps = arith(f, "mul", arith(f, "mul", word(f, "%args", KERNEL), word(f, "%args", KERNEL + 1)), word(f, "%args", KERNEL + 2))
     pieces = offset(f, "%tables", chunks, 8 * CHUNK_WORDS)
@@ -116,7 +116,7 @@ def _tables() -> Function:
 
 def _weights(m: Machine) -> Function:
     """``weights(args, w, cols, b)``: pack all taps of a block of output channels as ``[chunk][panel][PANEL][columns]``."""
-    f = Routine("weights", [("ptr", "args"), ("ptr", "w"), ("i64", "cols"), ("ptr", "b")])
+    f = Routine("weights", [("ptr", "args"), ("ptr", "w"), ("i64", "cols"), ("ptr", "b")], quick=True)
     channels, c_step, n_step = word(f, "%args", C), word(f, "%args", W_C), word(f, "%args", W_N)
     pitch = arith(f, "mul", word(f, "%args", N_BLOCK), PANEL * m.size)
     sizes, steps = [word(f, "%args", KERNEL + i) for i in range(3)], [word(f, "%args", W_TAPS + i) for i in range(3)]
@@ -192,8 +192,8 @@ def _gather(m: Machine, k_major: bool) -> Function:
     return f
 
 
-def _driver(symbol: str, m: Machine, epilogue: Epilogue | None) -> Function:
-    f = Routine(symbol, [("ptr", "args"), ("i64", "lo"), ("i64", "hi"), ("ptr", "scratch")], linkage="")
+def _driver(symbol: str, m: Machine, k_major: bool, epilogue: Epilogue | None) -> Function:
+    f = Routine(symbol, [("ptr", "args"), ("i64", "lo"), ("i64", "hi"), ("ptr", "scratch")], linkage="", quick=True)
     w = {i: word(f, "%args", i) for i in (N, IMAGES, SRC_IMAGE, SRC_GROUP, W_GROUP, W_N, OUT_IMAGE, OUT_GROUP, OUT_N, CHUNKS, N_BLOCK,
                                           N_BLOCKS, PER_IMAGE, PIXELS, REGIONS, PREFIX_AT, TABLES_AT, B_AT, SLOTS_AT, TOTALS_AT)}
     src, weight, out = (word(f, "%args", i, "ptr") for i in (SRC, WEIGHT, OUT))
@@ -257,7 +257,7 @@ def _driver(symbol: str, m: Machine, epilogue: Epilogue | None) -> Function:
                 with f.loop("0", cols, m.columns) as j:
                     at = arith(f, "mul", j.iv, m.rows[0] * m.size)
                     slot, total = offset(f, slots, at, 1), offset(f, totals, at, 1)
-                    call_micro(f, m, height, panel_a, offset(f, b_chunk, j.iv, PANEL * m.size), str(m.columns * m.size), here, count, slot, add)
+                    call_micro(f, m, k_major, height, panel_a, offset(f, b_chunk, j.iv, PANEL * m.size), str(m.columns * m.size), here, count, slot, add)
                     with f.when(group_end):
                         fold_groups(f, m, slot, total, later, last)
                         with f.when(last):

@@ -116,7 +116,7 @@ def _pieces() -> Routine:
     `bounds` holds (lo, hi) of output coordinates along d, h, w; `left` and `right` are offsets to add. A piece is
     (position, length, left offset, right offset); segments, the runs of adjacent pieces, follow CHUNK + 1 pieces.
     """
-    f = Routine("pieces", [("ptr", "args"), ("i64", "chunk"), ("ptr", "bounds"), ("i64", "left"), ("i64", "right"), ("ptr", "out")], ret="i64")
+    f = Routine("pieces", [("ptr", "args"), ("i64", "chunk"), ("ptr", "bounds"), ("i64", "left"), ("i64", "right"), ("ptr", "out")], ret="i64", quick=True)
     d, h, w = (word(f, "%args", PIXELS + i) for i in range(3))
     bounds = [word(f, "%bounds", i) for i in range(6)]
     sides = [{"image": word(f, "%args", s), "steps": [word(f, "%args", s + 3 + i) for i in range(3)]} for s in (LEFT_SIDE, RIGHT_SIDE)]
@@ -160,7 +160,7 @@ def _pieces() -> Routine:
 
 
 def _driver(symbol: str, m: Machine, k_major: bool) -> Routine:
-    f = Routine(symbol, [("ptr", "args"), ("i64", "lo"), ("i64", "hi"), ("ptr", "scratch")], linkage="")
+    f = Routine(symbol, [("ptr", "args"), ("i64", "lo"), ("i64", "hi"), ("ptr", "scratch")], linkage="", quick=True)
     w = {i: word(f, "%args", i) for i in (M, N, OUT_ROW, OUT_COL, OUT_GROUP, CHUNKS, M_BLOCK, N_BLOCK, M_BLOCKS, N_BLOCKS, PIECES_AT, B_AT,
                                           SLOTS_AT, TOTALS_AT, SLOT_ROW, SLOT_COL)}
     left, right, out = (word(f, "%args", i, "ptr") for i in (LEFT, RIGHT, OUT))
@@ -220,7 +220,7 @@ def _driver(symbol: str, m: Machine, k_major: bool) -> Routine:
                     have = minimum(f, arith(f, "sub", cols, j.iv), str(m.columns))
                     at = arith(f, "add", row_at, arith(f, "mul", arith(f, "udiv", j.iv, m.columns), w[SLOT_COL]))
                     slot, total = offset(f, slots, at, 1), offset(f, totals, at, 1)
-                    call_micro(f, m, height, panel_a, offset(f, panels_b, j.iv, PANEL * m.size), str(m.columns * m.size), segments,
+                    call_micro(f, m, k_major, height, panel_a, offset(f, panels_b, j.iv, PANEL * m.size), str(m.columns * m.size), segments,
                                n_segments, slot, add)
                     with f.when(group_end):
                         fold_groups(f, m, slot, total, later, last)
