@@ -34,7 +34,8 @@ def toy_exp(L: Any, x: Any) -> Any:
 
 LANE_OF = lanes_registry({
     "add": lambda L, a, b: a + b, "sub": lambda L, a, b: a - b, "mul": lambda L, a, b: a * b, "div": lambda L, a, b: a / b,
-    "neg": lambda L, a: -a, "abs": lambda L, a: L.abs(a), "where": lambda L, c, a, b: L.select(c, a, b), "lt": lambda L, a, b: L.cmp("lt", a, b),
+    "neg": lambda L, a: -a, "abs": lambda L, a: L.abs(a), "where": lambda L, c, a, b: L.select(c, a, b),
+    "lt": lambda L, a, b: L.cmp("lt", a, b),
     "logical_not": lambda L, a: ~a, "sqrt": lambda L, a: L.sqrt(a), "exp": toy_exp, "scale": lambda L, a, by: a * by,
 })
 
@@ -60,7 +61,7 @@ class Graph:
         return ("in", len(self.operands) - 1)
 
     def step(self, op: str, *args: tuple[str, int], dtype: str, dims: tuple[int, ...] | None = None, **attrs: object) -> tuple[str, int]:
-        shapes = [self.operands[k].shape if where == "in" and not self.operands[k].is_scalar else self._pending[k][4] if where == "step" else ()
+        shapes = [self._pending[k][4] if where == "step" else () if self.operands[k].is_scalar else self.operands[k].shape
                   for where, k in args]
         shape = tuple(np.broadcast_shapes(*shapes, (1,) * len(self.shape))) if args else self.shape
         if dims is not None:
@@ -92,8 +93,8 @@ def contiguous(shape: Sequence[int]) -> tuple[int, ...]:
 @cache
 def compiled(text: str, symbol: str, tier: str) -> Callable[..., None]:
     library = jit.load_object(jit.compile_object(text, tier), symbol)
-    kernel = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)(library.address(symbol))
-    return kernel
+    prototype = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)
+    return prototype(library.address(symbol))
 
 
 def out_buffer(shape: Sequence[int], strides: Sequence[int], dtype: str) -> Any:
@@ -111,7 +112,7 @@ def run(spec: KernelSpec, arrays: Sequence[Any], tier: str = "avx512", cuts: Cal
     temps: dict[int, Any] = {}
     for low in lower_nest(spec, LANE_OF, tier):
         launch(low, spec, buffers, temps, tier, cuts)
-    for view, base in outs:
+    for _, base in outs:
         assert bytes(base[-64:]) == b"\xa5" * 64, "wrote past the end"
     return [np.array(view) for view, _ in outs]
 

@@ -68,7 +68,8 @@ def graphs() -> dict[str, Any]:
     def long() -> Any:
         g = Graph((5000, 30))
         return g.spec(*((v, None) for v in normalised(g, g.input(rand((5000, 30)), "f32"), (0,))))
-    return {"pointwise": pointwise, "rows": lambda: rows((2,)), "segments": lambda: rows((0, 2)), "columns": lambda: rows((1,)), "long": long}
+    return {"pointwise": pointwise, "rows": lambda: rows((2,)),
+            "segments": lambda: rows((0, 2)), "columns": lambda: rows((1,)), "long": long}
 
 
 @pytest.mark.parametrize("name", ["pointwise", "rows", "segments", "columns", "long"])

@@ -1,7 +1,7 @@
 """The column template: a kept axis is innermost, lanes run across it.
 
-Enters: a `Canon` with reductions. Leaves: a `Plan`. A work unit is up to `WIDTH` columns. Each reduction has sixteen accumulators a column, in
-scratch; row r of the reduced axes joins number r mod 16, which is the same arithmetic in the same order as the row template's lanes::
+Enters: a `Canon` with reductions. Leaves: a `Plan`. A work unit is up to `WIDTH` columns. Each reduction has sixteen accumulators a
+column, in scratch; row r of the reduced axes joins number r mod 16: the same arithmetic in the same order as the row template's lanes::
 
     loops.kernel
       for each pass
@@ -95,7 +95,7 @@ class _Columns:
         canon = self.canon
         found = {v for s in self.passes[1:] for v in s.needs if not canon.full[v] and canon.level[v] > 0}
         for s in self.passes:
-            found |= {v for v in s.reductions}
+            found |= set(s.reductions)
         return sorted(found)
 
     def build(self, b: Builder) -> None:

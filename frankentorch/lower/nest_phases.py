@@ -1,7 +1,7 @@
 """The passes over the reduced axes that a spec takes, for the templates that reduce.
 
-Enters: a `Canon` with reductions. Leaves: `Sweep` values in order: each pass computes some full values, accumulates the reductions of one level,
-or (the last) stores the full outputs. A dear value that a later pass needs again is kept in scratch by the first.
+Enters: a `Canon` with reductions. Leaves: `Sweep` values in order: each pass computes some full values, accumulates the reductions of
+one level, or (the last) stores the full outputs. A dear value that a later pass needs again is kept in scratch by the first.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ def sweeps(canon: Canon, lane_of: LaneOf, keep_dear: bool = True) -> list[Sweep]
     for sweep in passes:
         if keep_dear:
             _keep(canon, lane_of, sweep, first, kept)
-        sweep.needs = needed(canon, sweep.roots(canon), lambda v, sweep=sweep: not canon.full[v] or v in kept and v not in sweep.keeps)
+        recalled = {v for v in kept if v in first and first[v] is not sweep}
+        sweep.needs = needed(canon, sweep.roots(canon), lambda v, recalled=recalled: not canon.full[v] or v in recalled)  # type: ignore[misc]
         for v in sweep.needs:
             if canon.full[v] and canon.step(v) is not None:
                 first.setdefault(v, sweep)

@@ -153,7 +153,7 @@ class Builder:
         return self.do(loops.IotaOp, [index], [lanes_type(dtype)], {"along": text_attr(along)})[0]
 
     def lane(self, fn: str, args: Sequence[SSAValue], dtype: str, attrs: Sequence[tuple[str, object]] = ()) -> SSAValue:
-        properties = {"fn": text_attr(fn), "attrs": encode_attrs(attrs)}
+        properties: dict[str, Attribute] = {"fn": text_attr(fn), "attrs": encode_attrs(attrs)}
         return self.do(loops.LaneOp, args, [lanes_type(dtype)], properties)[0]
 
     # Reductions -----------------------------------------------------------------------------------------------

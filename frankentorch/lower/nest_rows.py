@@ -93,7 +93,8 @@ class _Rows:
 
     def build(self, b: Builder) -> None:
         self.b = b
-        unit, self.block = b.unit, None
+        unit: SSAValue = b.unit
+        self.block: SSAValue | None = None
         if self.partial:
             unit, self.block = b.split(unit, [b.word("blocks")])
         self.row = unit
@@ -190,7 +191,7 @@ class _Rows:
     # Reductions -----------------------------------------------------------------------------------------------
     def _reduce(self, sweep: Sweep) -> None:
         b = self.b
-        if self.partial:
+        if self.block is not None:
             accs = self._fold_range(sweep, *b.chunk(self.block, b.const(BLOCK), b.word("n")))
             at = b.calc("add", b.calc("mul", self.block, b.word("rows")), self.row)
             for r, acc in enumerate(accs):

@@ -246,7 +246,8 @@ def _same_axes(sub: KernelSpec, canon: Canon) -> Canon:
     """The canonical form of a partial kernel, on the very axes of the whole: the temporaries' layout follows them."""
     rank = len(canon.kept) + len(canon.reduced)
     axes = canon.kept + canon.reduced
-    strides = [None if o.is_scalar else tuple(s if have != 1 else 0 for have, s in zip(o.shape, o.strides, strict=True)) for o in sub.operands]
+    strides = [None if o.is_scalar else tuple(s if have != 1 else 0 for have, s in zip(o.shape, o.strides, strict=True))
+               for o in sub.operands]
     iotas = {len(sub.operands) + k: s.attr("dim") for k, s in enumerate(sub.steps) if s.op == "iota"}
     out = Canon(sub, axes[:len(canon.kept)], axes[len(canon.kept):], [*strides, *((0,) * rank for _ in sub.outputs)],
                 iotas, tuple(range(len(canon.kept), rank)))  # type: ignore[arg-type]

@@ -10,13 +10,12 @@ from collections.abc import Callable
 
 from xdsl.ir import SSAValue
 
-from frankentorch.lower.lanes import Lane, LLVMLanes
+from frankentorch.lower.lanes import Complex, Lane, LLVMLanes
 from frankentorch.lower.llvmtext import Function
 from frankentorch.lower.nest_canon import Canon
 from frankentorch.lower.nest_plan import Builder
 from frankentorch.lower.spec import Step
 from frankentorch.lower.translate import COMPLEX_PART, LaneOf
-from frankentorch.lower.lanes import Complex
 
 Read = Callable[[int], SSAValue]
 
@@ -24,7 +23,8 @@ Read = Callable[[int], SSAValue]
 class Place:
     """Values known at one point of the nest; `read` gives operands, `index` the lanes of an iota's axis."""
 
-    def __init__(self, b: Builder, canon: Canon, read: Read, index: Callable[[int | None, str], SSAValue], outer: Place | None = None) -> None:
+    def __init__(self, b: Builder, canon: Canon, read: Read, index: Callable[[int | None, str], SSAValue],
+                 outer: Place | None = None) -> None:
         self.b, self.canon, self.read, self.index, self.outer = b, canon, read, index, outer
         self.known: dict[int, SSAValue] = {}
 

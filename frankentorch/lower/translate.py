@@ -15,7 +15,8 @@ from xdsl.ir import Block, Operation, SSAValue
 
 from frankentorch.lower import loops
 from frankentorch.lower.lanes import Complex, Lane, LLVMLanes
-from frankentorch.lower.llvmtext import Function, module as print_module
+from frankentorch.lower.llvmtext import Function
+from frankentorch.lower.llvmtext import module as print_module
 from frankentorch.lower.translate_memory import Memory
 from frankentorch.lower.translate_reduce import combine, fold_lanes, fold_list, identity
 
@@ -185,9 +186,11 @@ class _Translator:
         lo, hi, unroll = self.values[op.lo], self.values[op.hi], op.unroll.data
         carried = self._carried(op.inits)
         if op.aligned is not None:
-            return self._leave(op, self._masked_loop(op, self.fn.op(f"and i64 {lo}, -16"), hi, carried, floor=lo))
+            self._leave(op, self._masked_loop(op, self.fn.op(f"and i64 {lo}, -16"), hi, carried, floor=lo))
+            return
         if unroll == 0 and self.wide_masks:
-            return self._leave(op, self._masked_loop(op, lo, hi, carried))
+            self._leave(op, self._masked_loop(op, lo, hi, carried))
+            return
         step = loops.LANES * max(unroll, 1)
         length = self.fn.op(f"sub i64 {hi}, {lo}") if lo != "0" else hi
         whole = self.fn.op(f"and i64 {length}, {-step}")
@@ -259,7 +262,7 @@ class _Translator:
         attrs = decode_attrs(op.attrs)
         args = self._get(op.args)
         if name == "full":
-            out = L.const(COMPLEX_PART.get(dtype, dtype), attrs["value"])
+            out = L.const(COMPLEX_PART.get(dtype, dtype), attrs["value"])  # type: ignore[arg-type]
         elif name == "to":
             out = args[0]
         else:

@@ -97,7 +97,8 @@ class Memory:
         vector, name = f"<16 x {self._cell(ty)}>", f"llvm.masked.gather.{self._suffix(ty)}.v16p0"
         self.fn.declare(name, vector, ["<16 x ptr>", "<16 x i1>", vector])
         mask = self.mask or "splat (i1 true)"
-        return self.fn.op(f"call {vector} @{name}(<16 x ptr> align {self._align(ty)} {addresses}, <16 x i1> {mask}, {vector} zeroinitializer)")
+        pointers = f"<16 x ptr> align {self._align(ty)} {addresses}"
+        return self.fn.op(f"call {vector} @{name}({pointers}, <16 x i1> {mask}, {vector} zeroinitializer)")
 
     def _part(self, access: str, ty: str, base: str, index: str, stride: str | None, part: int) -> tuple[str, str, str]:
         """Where the halves of complex elements lie: base, index and stride in half elements."""
@@ -135,16 +136,18 @@ class Memory:
         vector = f"<16 x {cell}>"
         if access == "strided":
             assert stride is not None
-            return self._scatter(ty, text, self._addresses(cell, base, index, stride))
+            self._scatter(ty, text, self._addresses(cell, base, index, stride))
+            return
         at = self._address(cell, base, index)
         if access == "row":
             one = self.fn.op(f"extractelement {vector} {text}, i64 0")
-            return self.fn.do(f"store {cell} {one}, ptr {at}, align {align}")
-        if self.mask is None:
-            return self.fn.do(f"store {vector} {text}, ptr {at}, align {align}")
-        name = f"llvm.masked.store.{self._suffix(ty)}.p0"
-        self.fn.declare(name, "void", [vector, "ptr", "<16 x i1>"])
-        self.fn.do(f"call void @{name}({vector} {text}, ptr align {align} {at}, <16 x i1> {self.mask})")
+            self.fn.do(f"store {cell} {one}, ptr {at}, align {align}")
+        elif self.mask is None:
+            self.fn.do(f"store {vector} {text}, ptr {at}, align {align}")
+        else:
+            name = f"llvm.masked.store.{self._suffix(ty)}.p0"
+            self.fn.declare(name, "void", [vector, "ptr", "<16 x i1>"])
+            self.fn.do(f"call void @{name}({vector} {text}, ptr align {align} {at}, <16 x i1> {self.mask})")
 
     def _scatter(self, ty: str, text: str, addresses: str) -> None:
         vector, name = f"<16 x {self._cell(ty)}>", f"llvm.masked.scatter.{self._suffix(ty)}.v16p0"
@@ -155,5 +158,6 @@ class Memory:
     def store_part(self, access: str, value: Lane, base: str, index: str, stride: str | None, part: int) -> None:
         at, index, step = self._part(access, value.ty, base, index, stride, part)
         if access == "row":
-            return self.store("row", value, at, index, None)
-        self._scatter(value.ty, self._to_cell(value), self._part_addresses(self._cell(value.ty), at, step))
+            self.store("row", value, at, index, None)
+        else:
+            self._scatter(value.ty, self._to_cell(value), self._part_addresses(self._cell(value.ty), at, step))
