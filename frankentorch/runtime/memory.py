@@ -60,20 +60,23 @@ _floor = -_limit  # _reserved - _limit: with less than this in use, the cache ho
 class Buffer:
     """``nbytes`` of memory at ``ptr``. ``owner`` is what keeps foreign memory alive, or None for memory of our own.
 
-    An empty buffer has ``ptr`` 0. The memory is not cleared. Compare buffers by identity.
+    An empty buffer has ``ptr`` 0. The memory is not cleared. Compare buffers by identity. `exposed` counts the foreign objects
+    that were given this memory: while it is not zero, the memory's contents may change without a word.
     """
 
-    __slots__ = ("__weakref__", "_home", "nbytes", "owner", "ptr")
+    __slots__ = ("__weakref__", "_home", "exposed", "nbytes", "owner", "ptr")
 
     ptr: int
     nbytes: int
     owner: Any
+    exposed: int
     _home: _Class | None
 
     def __init__(self, nbytes: int) -> None:
         """Reserve memory; raises `MemoryError`, naming the size, where there is none."""
         global _in_use, _peak
         self._home = self.owner = None
+        self.exposed = 0
         home = _class_of.get(nbytes)
         if home is None:
             home = _classify(nbytes)
@@ -107,6 +110,7 @@ class Buffer:
         """Memory that ``owner`` keeps alive, such as a NumPy array's."""
         self = cls.__new__(cls)
         self._home = None
+        self.exposed = 0
         self.ptr = ptr
         self.nbytes = nbytes
         self.owner = owner

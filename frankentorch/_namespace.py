@@ -1,0 +1,72 @@
+"""Fills the top-level namespace with torch's names.
+
+Enters: the package's globals. Leaves: dtypes, the op table's functions, tensor constructors, grad modes, and the subpackages (those
+that a first line needs at once, the others when first touched). A public name of torch that is not there resolves to an error
+that names it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+LAZY = {
+    "nn": "nn", "optim": "optim", "utils": "utils", "autograd": "autograd", "linalg": "linalg", "fft": "fft", "special": "special",
+    "random": "random_api", "testing": "testing", "jit": "jit_api", "func": "func", "distributions": "distributions", "amp": "amp",
+    "backends": "backends", "cuda": "cuda", "mps": "mps", "multiprocessing": "multiprocessing", "profiler": "profiler", "overrides": "overrides",
+    "types": "types_api", "version": "version", "serialization": "serialization", "storage": "storage", "return_types": "return_types",
+    "compiler": "compiler", "ledger": "ledger", "hub": "hub", "onnx": "onnx", "export": "export", "_dynamo": "interop._dynamo", "conformance": "conformance",
+    "interop": "interop",
+}
+
+
+def fill(ns: dict[str, Any]) -> None:
+    """Put torch's names into `ns`."""
+    from . import autograd, device, dtypes, memory_format, methods, printing, size, tensor
+    from .ops.define import API
+
+    methods.bind()
+    for d in dtypes.ALL:
+        ns[d.name] = d
+    ns.update(dtypes.ALIASES)
+    ns.update(dtype=dtypes.dtype, finfo=dtypes.finfo, iinfo=dtypes.iinfo, promote_types=dtypes.promote_types, can_cast=dtypes.can_cast,
+              set_default_dtype=dtypes.set_default_dtype, get_default_dtype=dtypes.get_default_dtype)
+    ns.update(device=device.device, set_default_device=device.set_default_device, get_default_device=device.get_default_device)
+    for name in ("contiguous_format", "channels_last", "channels_last_3d", "preserve_format", "strided", "sparse_coo", "sparse_csr", "sparse_csc",
+                 "sparse_bsr", "sparse_bsc", "layout", "memory_format"):
+        if hasattr(memory_format, name):
+            ns[name] = getattr(memory_format, name)
+    ns.update(Size=size.Size, set_printoptions=printing.set_printoptions)
+    ns.update(Tensor=tensor.Tensor, tensor=tensor.tensor, as_tensor=tensor.as_tensor, asarray=tensor.as_tensor, from_numpy=tensor.from_numpy,
+              from_dlpack=tensor.from_dlpack, frombuffer=tensor.frombuffer)
+    for name, entry in API.items():
+        if entry.public and not name.startswith("_"):
+            ns[name] = entry.function
+    for name in ("no_grad", "enable_grad", "set_grad_enabled", "inference_mode", "is_grad_enabled", "is_inference_mode_enabled"):
+        ns[name] = getattr(autograd, name)
+    from . import toplevel
+
+    for name in toplevel.__all__:
+        ns[name] = getattr(toplevel, name)
+    ns.update(inf=float("inf"), nan=float("nan"), pi=3.141592653589793, e=2.718281828459045, newaxis=None)
+    ns["autograd"] = autograd
+    ns["__version__"] = "2.13.0+frankentorch"
+    ns["__getattr__"] = _getattr
+
+
+def _getattr(name: str) -> Any:
+    target = LAZY.get(name)
+    if target is not None:
+        try:
+            module = importlib.import_module(f"frankentorch.{target}")
+        except ModuleNotFoundError as e:
+            if e.name != f"frankentorch.{target}":
+                raise
+            from .errors import MissingName
+
+            raise MissingName(f"torch.{name} is not there yet") from None
+        importlib.import_module("frankentorch").__dict__[name] = module
+        return module
+    if name.startswith("__"):
+        raise AttributeError(f"module 'torch' has no attribute '{name}'")
+    raise AttributeError(f"module 'torch' has no attribute '{name}'")

@@ -1,0 +1,156 @@
+"""``x[...]`` and ``x[...] = v`` with ints, slices, None, Ellipsis, bool masks and integer tensors, as torch.
+
+Basic indices are views; tensors and sequences among them gather (`index`) or scatter (`index_put`) on that view.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from . import dtypes
+from .ops import call, movement
+from .ops.call import is_tensor
+from .ops.define import API
+
+
+def _as_index(k: Any) -> Any:
+    """Lists, ranges and arrays are index tensors."""
+    if isinstance(k, (list, range, np.ndarray)) and not isinstance(k, tuple):
+        from .tensor import construct
+
+        t = construct(list(k) if isinstance(k, range) else k)
+        return t.to(dtypes.int64) if t.numel() == 0 and not isinstance(k, np.ndarray) else t
+    return k
+
+
+def _is_sequence_index(k: Any) -> bool:
+    return isinstance(k, (list, range, np.ndarray))
+
+
+def parse(x: Any, key: Any) -> tuple[Any, list[Any]]:
+    """(view after basic indices, index tensors a dimension or None)."""
+    keys = list(key) if isinstance(key, tuple) else [key]
+    keys = [_as_index(k) for k in keys]
+    used = 0
+    for k in keys:
+        if k is None or k is Ellipsis or isinstance(k, bool):
+            continue
+        used += k.ndim if is_tensor(k) and k.dtype in (dtypes.bool_, dtypes.uint8) and k.ndim else 1 if not (
+            is_tensor(k) and k.dtype in (dtypes.bool_, dtypes.uint8)) else 0
+    if used > x.ndim:
+        raise IndexError(f"too many indices for tensor of dimension {x.ndim}")
+    if not any(k is Ellipsis for k in keys):
+        keys.append(Ellipsis)
+    view = x
+    dim = 0
+    picks: list[Any] = []
+    seen = False
+    for k in keys:
+        if k is Ellipsis:
+            if seen:
+                raise IndexError("an index can only have a single ellipsis ('...')")
+            seen = True
+            rest = x.ndim - used
+            dim += rest
+            picks.extend([None] * rest)
+        elif k is None:
+            view = movement.unsqueeze(view, dim)
+            dim += 1
+            picks.append(None)
+        elif isinstance(k, bool):
+            view = movement.unsqueeze(view, dim)
+            picks.append(_flag(k))
+            dim += 1
+        elif isinstance(k, slice):
+            view = movement.slice_dim(view, dim, _bound(k.start), _bound(k.stop), _bound(k.step))
+            dim += 1
+            picks.append(None)
+        elif is_tensor(k):
+            if k.ndim == 0 and k.dtype.category == dtypes.INT:
+                view = _select(view, dim, int(k.item()))
+            elif k.ndim == 0 and k.dtype is dtypes.bool_:
+                view = movement.unsqueeze(view, dim)
+                picks.append(_flag(bool(k.item())))
+                dim += 1
+            elif k.dtype in (dtypes.bool_, dtypes.uint8):
+                for i, n in enumerate(k.shape):
+                    if view.shape[dim + i] != n:
+                        raise IndexError(f"The shape of the mask {list(k.shape)} at index {i} does not match the shape of the indexed tensor "
+                                         f"{list(view.shape)} at index {dim + i}")
+                hits = API["nonzero"].function(k)
+                for i in range(k.ndim):
+                    picks.append(hits.select(1, i))
+                dim += k.ndim
+            else:
+                if k.dtype.category != dtypes.INT:
+                    raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
+                picks.append(k if k.dtype is dtypes.int64 else k.to(dtypes.int64))
+                dim += 1
+        elif isinstance(k, (str, float, complex)) or not hasattr(k, "__index__"):
+            raise IndexError(f"only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices (got {type(k).__name__})")
+        else:
+            view = _select(view, dim, k.__index__())
+    return view, picks
+
+
+def _bound(v: Any) -> Any:
+    return v if v is None else int(v.item()) if is_tensor(v) else v.__index__()
+
+
+def _select(view: Any, dim: int, i: int) -> Any:
+    n = view.shape[dim]
+    if not -n <= i < n:
+        raise IndexError(f"index {i} is out of bounds for dimension {dim} with size {n}")
+    return movement.select(view, dim, i)
+
+
+def _flag(k: bool) -> Any:
+    from .tensor import construct
+
+    return construct([0] if k else [], dtypes.int64)
+
+
+def getitem(x: Any, key: Any) -> Any:
+    """Indexing: a view for basic indices, a gather where tensors are among them."""
+    view, picks = parse(x, key)
+    if all(p is None for p in picks):
+        return view._view_of(movement.slice_row, (0, 0, view.shape[0], 1)) if view is x and x.ndim else (view if view is not x else movement.view(x, ()))
+    return API["_index"].function(view, picks)
+
+
+def setitem(x: Any, key: Any, value: Any) -> None:
+    """Assignment through the view that `key` selects."""
+    from .tensor import construct
+
+    if isinstance(key, tuple) and len(key) == 0:
+        key = (Ellipsis,)
+    view, picks = parse(x, key)
+    if not is_tensor(value):
+        if type(value) in call.NUMBERS:
+            if all(p is None for p in picks):
+                target = view if view is not x else movement.view(x, tuple(x.shape))
+                call.check_writable(x, "setitem")
+                target.fill_(value)
+                return
+            value = construct(value, dtypes.scalar_dtype(value)).to(x.dtype) if not isinstance(value, complex) or x.dtype.is_complex else construct(value)
+        else:
+            value = construct(value)
+    call.check_writable(x, "setitem")
+    if value.dtype is not x.dtype:
+        value = call.cast(value, x.dtype)
+    if all(p is None for p in picks):
+        target = view if view is not x else movement.view(x, tuple(x.shape))
+        while value.ndim > target.ndim and value.shape[0] == 1:
+            value = value.squeeze(0)
+        if value.ndim > target.ndim or any(a not in (1, b) for a, b in zip(reversed(value.shape), reversed(target.shape))):
+            raise RuntimeError(f"shape mismatch: value tensor of shape {list(value.shape)} cannot be broadcast to indexing result of shape "
+                               f"{list(target.shape)}" if False else
+                               f"The expanded size of the tensor ({target.shape[-1] if target.ndim else 0}) must match the existing size "
+                               f"({value.shape[-1]}) at non-singleton dimension {max(target.ndim - 1, 0)}.  Target sizes: {list(target.shape)}.  Tensor sizes: "
+                               f"{list(value.shape)}")
+        target.copy_(value)
+        return
+    target = view if view is not x else movement.view(x, tuple(x.shape))
+    API["_index_put_"].function(target, picks, value, False)

@@ -1,0 +1,21 @@
+"""The op table and torch's functions over it.
+
+Enters: row definitions, one file a family. Leaves: `table.ROWS` and `define.API`. Importing this package fills both.
+"""
+
+from . import (  # noqa: F401
+    activation,
+    arith,
+    complex_views,
+    contract,
+    create,
+    index,
+    movement,
+    normalise,
+    pointwise,
+    rand,
+    reduce,
+    scan,
+    sort,
+    window,
+)

@@ -1,0 +1,207 @@
+"""Definers: the short forms in which the files of this folder write rows.
+
+Each returns the torch function of the row it adds, so that rows further down can use it in their gradients.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .. import dtypes
+from . import call, record
+from .call import infer_pointwise, pointwise, same
+from .record import Sig, emit, state
+from .table import Kind, NoGrad, Row, add_row, schema_name
+from .types import TensorType
+
+
+def _out_dtype(promote: Callable[[Any], tuple[Any, Any]]) -> Callable[[Any], Any]:
+    return lambda d: promote(d)[1]
+
+
+def unary(schema: str, *, doc: str, ref: Any, lane: Any, vjp: Any, promote: Any = same, traits: Sequence[str] = (), samples: Any = (-3.0, 3.0),
+          inplace: bool = True, method: bool = True, aliases: Sequence[str] = (), public: bool = True) -> Callable[..., Any]:
+    """A pointwise row of one tensor. Its function takes ``out=``."""
+    row = add_row(Row(schema_name(schema), Kind.POINTWISE, schema, doc, infer=infer_pointwise(_out_dtype(promote)), ref=ref, lane=lane, vjp=vjp,
+                      promote=promote, traits=frozenset(traits), samples=samples, inplace=inplace, method=method, aliases=tuple(aliases), public=public))
+
+    def function(input: Any, *, out: Any = None) -> Any:
+        r = pointwise(row, input)
+        return r if out is None else call.write_out(out, r)
+
+    return finish(row, function)
+
+
+def binary(schema: str, *, doc: str, ref: Any, lane: Any, vjp: Any, promote: Any = same, traits: Sequence[str] = (), samples: Any = (-3.0, 3.0),
+           inplace: bool = True, method: bool = True, aliases: Sequence[str] = (), public: bool = True) -> Callable[..., Any]:
+    """A pointwise row of two operands, either of which may be a number."""
+    row = add_row(Row(schema_name(schema), Kind.POINTWISE, schema, doc, infer=infer_pointwise(_out_dtype(promote)), ref=ref, lane=lane, vjp=vjp,
+                      promote=promote, traits=frozenset(traits), samples=samples, inplace=inplace, method=method, aliases=tuple(aliases), public=public))
+
+    def function(input: Any, other: Any, *, out: Any = None) -> Any:
+        r = pointwise(row, input, other)
+        return r if out is None else call.write_out(out, r)
+
+    return finish(row, function)
+
+
+def primitive(schema: str, kind: Kind, *, doc: str, infer: Any, ref: Any, vjp: Any, lane: Any = None, nout: int = 1, traits: Sequence[str] = (),
+              samples: Any = None, attrs: tuple[str, ...] = (), view: Any = None, public: bool = False) -> Row:
+    """A row of another kind. Its torch function, which parses and checks arguments, is written beside it with `api`."""
+    return add_row(Row(schema_name(schema), kind, schema, doc, infer=infer, ref=ref, vjp=vjp, lane=lane, nout=nout, traits=frozenset(traits),
+                       samples=samples, attrs=attrs, view=view, public=public))
+
+
+def finish(row: Row, function: Callable[..., Any]) -> Callable[..., Any]:
+    function.__name__ = function.__qualname__ = row.name
+    function.__doc__ = row.doc
+    function.row = row  # type: ignore[attr-defined]
+    row.function = function
+    API[row.name] = Entry(row.name, function, row.method, row.inplace, row.schema)
+    for alias in row.aliases:
+        API[alias] = Entry(alias, function, row.method, row.inplace, row.schema)
+    return function
+
+
+class Entry:
+    """One public name: its function, and which derived forms it has."""
+
+    __slots__ = ("name", "function", "method", "inplace", "schema", "public")
+
+    def __init__(self, name: str, function: Callable[..., Any], method: bool, inplace: bool, schema: str, public: bool = True) -> None:
+        self.name, self.function, self.method, self.inplace, self.schema, self.public = name, function, method, inplace, schema, public
+
+
+API: dict[str, Entry] = {}
+
+
+def api(schema: str, *, method: bool = True, inplace: bool = False, aliases: Sequence[str] = (), public: bool = True,
+        out: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A torch function written in Python over ops: argument handling of a primitive, or a composite without a rule of its own."""
+    name = schema_name(schema)
+
+    def register(fn: Callable[..., Any]) -> Callable[..., Any]:
+        final = with_out(fn) if out and "out" not in inspect.signature(fn).parameters else fn
+        final.__name__ = final.__qualname__ = name
+        for n in (name, *aliases):
+            API[n] = Entry(n, final, method, inplace, schema, public)
+        return final
+
+    return register
+
+
+def with_out(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the ``out=`` form."""
+
+    @functools.wraps(fn)
+    def function(*args: Any, out: Any = None, **kwargs: Any) -> Any:
+        r = fn(*args, **kwargs)
+        return r if out is None else call.write_out(out, r)
+
+    return function
+
+
+LOW = (dtypes.bfloat16, dtypes.float16)
+
+
+def composite(schema: str, *, doc: str = "", vjp: Any = None, opmath: bool = True, method: bool = True, inplace: bool = False,
+              aliases: Sequence[str] = (), public: bool = True, out: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A Python function over other ops.
+
+    The rounding unit is the public op: with `opmath`, low-precision floats are computed in float32 and rounded once. With `vjp` the
+    tape holds the composite as one node with that rule; without, the gradient is that of its parts.
+    """
+    name = schema_name(schema)
+
+    def register(fn: Callable[..., Any]) -> Callable[..., Any]:
+        tensors, attrs = [], []
+        params = inspect.signature(fn).parameters
+        annotated = {n: t for t, n in _params(schema)}
+        for p in params:
+            (tensors if annotated.get(p, "").startswith("Tensor") else attrs).append(p)
+        row = add_row(Row(name, Kind.COMPOSITE, schema, doc or (fn.__doc__ or ""), vjp=vjp, attrs=tuple(attrs), method=method, inplace=inplace,
+                          aliases=tuple(aliases), public=public))
+        signature = inspect.signature(fn)
+
+        @functools.wraps(fn)
+        def function(*args: Any, **kwargs: Any) -> Any:
+            bound = signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            return run_composite(row, fn, [bound.arguments[t] for t in tensors], {a: bound.arguments[a] for a in attrs}, tensors, opmath)
+
+        final = with_out(function) if out else function
+        final.row = row  # type: ignore[attr-defined]
+        row.function = final
+        for n in (name, *aliases):
+            API[n] = Entry(n, final, method, inplace, schema, public)
+        return final
+
+    return register
+
+
+def _params(schema: str) -> list[tuple[str, str]]:
+    from .table import schema_params
+
+    return schema_params(schema)
+
+
+def run_composite(row: Row, fn: Callable[..., Any], tensors: list[Any], attrs: dict[str, Any], names: list[str], opmath: bool) -> Any:
+    """Run a composite's body: in opmath for low precision, and as one tape node when the row has a rule."""
+    for name, t in zip(names, tensors, strict=True):
+        if t is not None and not call.is_tensor(t) and type(t) not in call.NUMBERS:
+            raise TypeError(f"{row.name}(): argument '{name}' (position {names.index(name) + 1}) must be Tensor, not {type(t).__name__}")
+    given = tensors
+    low = None
+    if opmath:
+        for t in tensors:
+            if call.is_tensor(t) and t._value.type.dtype in LOW:
+                low = t._value.type.dtype if low is None else dtypes.promote_types(low, t._value.type.dtype)
+            elif call.is_tensor(t) and t._value.type.dtype.is_floating_point:
+                low = None
+                break
+    taped = row.vjp is not None and state.grad and any(t is not None and call.is_tensor(t) and t._node is not None for t in tensors)
+    if not taped:
+        if low is not None:
+            tensors = [call.cast(t, dtypes.float32) if call.is_tensor(t) and t._value.type.dtype in LOW else t for t in tensors]
+        out = fn(**dict(zip(names, tensors, strict=True)), **attrs)
+        out = _lower(out, low)
+        rename(out, row)
+        return out
+    with record.grad_mode(False):
+        out = run_composite(row, fn, [t.detach() if call.is_tensor(t) and t._node is not None else t for t in tensors], attrs, names, opmath)
+    outs = out if isinstance(out, tuple) else (out,)
+    if isinstance(row.vjp, NoGrad):
+        return out
+    present = [t for t in given if t is not None]
+    operands = [t if call.is_tensor(t) else call.number(outs[0].dtype, t) for t in present]
+    values = [t._value if t._root is None else t._fresh() for t in operands]
+    types: tuple[TensorType, ...] = tuple(v.type for v in values)
+    missing = tuple(t is None for t in given)
+    frozen = tuple(tuple(a) if isinstance(a, list) else a for a in attrs.values())
+    key = (row, frozen, missing, *types)
+    sig = record.SIGS.get(key)
+    if sig is None:
+        sig = record.SIGS[key] = Sig(row, types, (*frozen, missing), tuple(o._value.type for o in outs))
+    record._attach(sig, operands, values, outs)
+    return out
+
+
+def _lower(out: Any, low: Any) -> Any:
+    if low is None:
+        return out
+    if isinstance(out, tuple):
+        return tuple(_lower(o, low) for o in out)
+    return call.cast(out, low) if out._value.type.dtype is dtypes.float32 else out
+
+
+def rename(out: Any, row: Row) -> None:
+    """Name the gradient node of a composite's result after the op that the user called."""
+    for o in out if isinstance(out, tuple) else (out,):
+        if call.is_tensor(o) and o._node is not None and not o._node.is_leaf and o._root is None:
+            o._node.name = row.grad_name
+
+
+__all__ = ["API", "Entry", "api", "binary", "composite", "emit", "primitive", "unary"]
