@@ -63,10 +63,10 @@ class Function:
                  linkage: str = "", attrs: str = "nounwind") -> None:
         self.name = name
         self._head = f"define {linkage + ' ' if linkage else ''}{ret} @{name}({', '.join(f'{t} %{n}' for t, n in params)}) {attrs} {{"
-        self._lines: list[str] = ["entry:"]
+        self._lines: list[str] = []
+        self._stack: list[str] = []
         self._count = 0
         self._block = "entry"
-        self._entry_end = 1
         self.declares: dict[str, str] = {}
 
     def fresh(self, hint: str = "v") -> str:
@@ -87,8 +87,7 @@ class Function:
     def alloca(self, llvm_type: str, align: int = 64) -> str:
         """Stack memory, reserved in the entry block wherever this is called."""
         name = self.fresh("stack")
-        self._lines.insert(self._entry_end, f"  {name} = alloca {llvm_type}, align {align}")
-        self._entry_end += 1
+        self._stack.append(f"  {name} = alloca {llvm_type}, align {align}")
         return name
 
     def declare(self, name: str, ret: str, params: Sequence[str]) -> None:
@@ -166,7 +165,7 @@ class Function:
 
     def finish(self, ret: str = "ret void") -> str:
         self.do(ret)
-        return "\n".join([self._head, *self._lines, "}"])
+        return "\n".join([self._head, "entry:", *self._stack, *self._lines, "}"])
 
 
 def module(functions: Sequence[Function | str], declares: dict[str, str] | None = None, globals_: Sequence[str] = ()) -> str:
