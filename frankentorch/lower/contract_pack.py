@@ -109,9 +109,7 @@ def pack_a(m: Machine, dtype: str, layout: str, exact: bool = False) -> Function
     f = Routine("pack_a", [("ptr", "src"), ("i64", "row"), ("i64", "k"), ("i64", "rows"), ("i64", "padded"), ("i64", "kc"),
                             ("ptr", "dst")])
     if layout == "m":
-        with f.loop("0", "%kc") as k:
-            copy_run(f, m, dtype, offset(f, "%src", arith(f, "mul", k.iv, "%k"), 1), offset(f, "%dst", k.iv, K_PITCH * m.size), "%rows",
-                     exact)
+        _pack_columns(f, m, dtype, exact)
         return f
     with f.loop("0", "%rows") as r:
         src, dst = offset(f, "%src", arith(f, "mul", r.iv, "%row"), 1), offset(f, "%dst", r.iv, ROW_PITCH * m.size)
@@ -125,6 +123,29 @@ def pack_a(m: Machine, dtype: str, layout: str, exact: bool = False) -> Function
         with f.loop("0", "%kc", m.lanes) as k:
             store(f, m.vector, m.zero(), offset(f, dst, k.iv, m.size), m.size)
     return f
+
+
+def _pack_columns(f: Routine, m: Machine, dtype: str, exact: bool) -> None:
+    # A panel has fewer rows than K_PITCH, so every k is the same one or two loads; where the tier has masks they are made once.
+    if not _masked(m):
+        with f.loop("0", "%kc") as k:
+            copy_run(f, m, dtype, offset(f, "%src", arith(f, "mul", k.iv, "%k"), 1), offset(f, "%dst", k.iv, K_PITCH * m.size), "%rows", exact)
+        return
+    scalar, size = llvm_type(dtype), size_of(dtype)
+    flags = _vector("i1", m.lanes)
+    masks = [first_lanes(f, m.lanes, maximum(f, arith(f, "sub", "%rows", first), "0")) for first in range(0, m.rows[0], m.lanes)]
+    with f.loop("0", "%kc", carried=[("ptr", "%src"), ("ptr", "%dst")]) as k:
+        for i, mask in enumerate(masks):
+            raw = f.call(f"llvm.masked.load.{_mangled(scalar, m.lanes)}.p0", _vector(scalar, m.lanes),
+                         [(f"ptr align {size}", offset(f, k.vars[0], str(i * m.lanes), size)), (flags, mask),
+                          (_vector(scalar, m.lanes), "zeroinitializer")])
+            value, to = to_compute(f, m, dtype, raw, m.lanes), offset(f, k.vars[1], str(i * m.lanes), m.size)
+            if exact:
+                f.call(f"llvm.masked.store.{_mangled(m.scalar, m.lanes)}.p0", "void",
+                       [(m.vector, value), (f"ptr align {m.size}", to), (flags, mask)])
+            else:
+                store(f, m.vector, value, to, m.size)
+        k.next([offset(f, k.vars[0], "%k", 1), offset(f, k.vars[1], str(K_PITCH * m.size), 1)])
 
 
 def pack_b(m: Machine, dtype: str, layout: str) -> Function:

@@ -53,7 +53,7 @@ def _dot(f: Function, pairs: list[tuple[str, str]]) -> str:
 def _tables() -> Function:
     """``tables(args, d, h, w, tables)``: from three class records, the chunks, pieces and segments of a region.
 
-    A piece is the part of one tap that lies in one chunk: (position in the chunk, length, source offset); a segment is a run of adjacent
+    A piece is the part of a tap (or of adjacent taps) that lies in one chunk: (position in the chunk, length, source offset); a segment is a run of adjacent
     pieces, as micro-kernels want them. A chunk record bounds its pieces and its segments.
     """
     f = Routine("tables", [("ptr", "args"), ("ptr", "d"), ("ptr", "h"), ("ptr", "w"), ("ptr", "tables")], quick=True)
@@ -87,23 +87,31 @@ def _tables() -> Function:
             edge = arith(f, "mul", p.iv, CHUNK)
             lo, hi = maximum(f, start, edge), minimum(f, end, arith(f, "add", edge, CHUNK))
             position, length = arith(f, "sub", lo, edge), arith(f, "sub", hi, lo)
-            record = offset(f, pieces, n_pieces, 8 * PIECE_WORDS)
             place = arith(f, "add", src, arith(f, "mul", arith(f, "sub", lo, start), c_step))
-            for i, value in enumerate((position, length, place)):
-                store(f, "i64", value, offset(f, record, str(i), 8), 8)
             chunk = offset(f, "%tables", p.iv, 8 * CHUNK_WORDS)
             fresh = f.op(f"icmp eq i64 {word(f, chunk, 1)}, 0")
             with f.when(fresh):
                 store(f, "i64", n_pieces, chunk, 8)
                 store(f, "i64", n_segments, offset(f, chunk, "2", 8), 8)
+            mine = f.op(f"xor i1 {fresh}, true")
+            # Taps which follow each other in memory, as along w with channels last, are one piece.
+            older = offset(f, pieces, f.op(f"select i1 {fresh}, i64 0, i64 {arith(f, 'sub', n_pieces, 1)}"), 8 * PIECE_WORDS)
+            first_k, had, first_src = (word(f, older, i) for i in range(3))
+            reached = arith(f, "add", first_k, had)
+            adjacent = f.op(f"icmp eq i64 {arith(f, 'add', first_src, arith(f, 'mul', had, c_step))}, {place}")
+            adjacent = f.op(f"and i1 {adjacent}, {f.op(f'icmp eq i64 {reached}, {position}')}")
+            extends = f.op(f"and i1 {adjacent}, {mine}")
+            record = f.op(f"select i1 {extends}, ptr {older}, ptr {offset(f, pieces, n_pieces, 8 * PIECE_WORDS)}")
+            for i, (kept, value) in enumerate(((first_k, position), (arith(f, "add", had, length), length), (first_src, place))):
+                store(f, "i64", f.op(f"select i1 {extends}, i64 {kept}, i64 {value}"), offset(f, record, str(i), 8), 8)
             before = offset(f, segments, f.op(f"select i1 {fresh}, i64 0, i64 {arith(f, 'sub', n_segments, 1)}"), 8 * SEGMENT_WORDS)
             old, old_length = word(f, before, 0), word(f, before, 1)
             meets = f.op(f"icmp eq i64 {arith(f, 'add', old, old_length)}, {position}")
-            joins = f.op(f"and i1 {meets}, {f.op(f'xor i1 {fresh}, true')}")
+            joins = f.op(f"and i1 {meets}, {mine}")
             to = f.op(f"select i1 {joins}, ptr {before}, ptr {offset(f, segments, n_segments, 8 * SEGMENT_WORDS)}")
             store(f, "i64", f.op(f"select i1 {joins}, i64 {old}, i64 {position}"), to, 8)
             store(f, "i64", f.op(f"select i1 {joins}, i64 {arith(f, 'add', old_length, length)}, i64 {length}"), offset(f, to, "1", 8), 8)
-            n_pieces = arith(f, "add", n_pieces, 1)
+            n_pieces = arith(f, "add", n_pieces, f.op(f"select i1 {extends}, i64 0, i64 1"))
             n_segments = arith(f, "add", n_segments, f.op(f"select i1 {joins}, i64 0, i64 1"))
             store(f, "i64", n_pieces, offset(f, chunk, "1", 8), 8)
             store(f, "i64", n_segments, offset(f, chunk, "3", 8), 8)
