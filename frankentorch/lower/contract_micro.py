@@ -106,24 +106,17 @@ def machine(dtype: str, tier: str) -> Machine:
 
 
 class Routine(Function):
-    """A `Function` in which stack memory may be reserved inside open loops."""
+    """A `Function` that says how its code is to be generated and what it returns."""
 
     def __init__(self, name: str, params: Sequence[tuple[str, str]], linkage: str = "internal",
                  ret: str = "void", quick: bool = False) -> None:
         # Control code is a third of the time to generate code and a hundredth of the time to run: no optimisation for it.
         super().__init__(name, params, ret, linkage, "nounwind noinline optnone" if quick else "nounwind")
-        self._lines.append("")
         self.ret = ret
         self.result = ""
 
     def finish(self, ret: str = "") -> str:
         return super().finish(ret or f"ret {self.ret} {self.result}".rstrip())
-
-    def alloca(self, llvm_type: str, align: int = 64) -> str:
-        # One growing line keeps the positions which open loops remember.
-        name = self.fresh("stack")
-        self._lines[1] += f"{chr(10) if self._lines[1] else ''}  {name} = alloca {llvm_type}, align {align}"
-        return name
 
 
 def offset(f: Function, base: str, count: str, size: int) -> str:
