@@ -10,8 +10,8 @@ import pytest
 from frankentorch import dtypes
 from frankentorch.lower.kernel import Ptr
 from frankentorch.lower.templates import TEMPLATES
-from frankentorch.ops import index as rows
-from frankentorch.ops import scan
+from frankentorch.ops import index_rows as rows
+from frankentorch.ops import scan, sort
 from frankentorch.ops.record import make_sig
 from frankentorch.ops.types import tensor_type
 from frankentorch.runtime import jit, native, objects
@@ -252,3 +252,57 @@ def test_logcumsumexp_is_near() -> None:
         for dim in (0, 1):
             got = run(scan.logcumsumexp_row, [x], (dim,), 3)[0]
             np.testing.assert_allclose(got, scan.logcumsumexp_row.ref(x, dim), rtol=3e-6 if dtype == "float32" else 1e-14, atol=1e-6)
+
+
+def rough(rng: Any, shape: Any, dtype: str) -> np.ndarray:
+    """Numbers with many ties, both zeros and, in floats, infinities and NaNs."""
+    x = rng.integers(0 if dtype[0] == "u" else -9, 9, shape).astype(dtype)
+    if dtype.startswith("f") and x.size:
+        x[rng.random(shape) < 0.05] = -0.0
+        x[rng.random(shape) < 0.03] = np.nan
+        x[rng.random(shape) < 0.03] = -np.inf
+        x[rng.random(shape) < 0.03] = np.inf
+    return x
+
+
+SORTED = ["float32", "float64", "float16", "int64", "int32", "int16", "int8", "uint8", "bool"]
+
+
+@pytest.mark.parametrize("dtype", SORTED)
+def test_sort(dtype: str) -> None:
+    rng = np.random.default_rng(13)
+    for shape in [(), (1,), (41,), (5, 33), (300, 3), (2, 777), (3, 4, 50)]:
+        for make in (rough, numbers):
+            for x in layouts(make(rng, shape, dtype) if shape else np.zeros((), dtype)):
+                for dim in range(max(1, len(shape))):
+                    for descending in (False, True):
+                        check(sort.sort_row, [x], dim, descending)
+
+
+@pytest.mark.parametrize("dtype", SORTED)
+def test_topk(dtype: str) -> None:
+    rng = np.random.default_rng(14)
+    for shape in [(7,), (2, 500), (90, 3), (4, 2000)]:
+        for make in (rough, numbers):
+            for x in layouts(make(rng, shape, dtype)):
+                for dim in range(len(shape)):
+                    for k in {0, 1, min(5, shape[dim]), min(64, shape[dim]), shape[dim]}:
+                        check(sort.topk_row, [x], k, dim, True)
+                        check(sort.topk_row, [x], k, dim, False)
+
+
+def test_topk_of_rising_lines() -> None:
+    check(sort.topk_row, [np.arange(3000, dtype=np.float32)], 64, 0, True)
+    check(sort.topk_row, [np.arange(3000, dtype=np.int64)], 64, 0, False)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "int32", "uint8", "bool"])
+def test_searchsorted(dtype: str) -> None:
+    rng = np.random.default_rng(15)
+    line = np.sort(numbers(rng, (40,), dtype))
+    for right in (False, True):
+        for narrow in (False, True):
+            for values in layouts(numbers(rng, (3, 600), dtype)):
+                check(sort.searchsorted_row, [line, values], right, narrow)
+            check(sort.searchsorted_row, [np.sort(numbers(rng, (3, 40), dtype)), numbers(rng, (3, 7), dtype)], right, narrow)
+    check(sort.searchsorted_row, [line[:0], numbers(rng, (3,), dtype)], False, False)

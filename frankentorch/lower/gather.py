@@ -97,10 +97,9 @@ def gather(sig: Any, tier: str) -> list[Lowered]:
     """out[p] = x[p with its coordinate along dim replaced by index[p]]"""
     x, index = sig.types
     (dim,) = sig.attrs
-    if not x.ndim:
-        x_strides, step = (0,) * sig.out.ndim, 0
-    else:
-        x_strides, step = _without(x.strides, dim), x.strides[dim]
+    x_strides, step = _without(x.strides, dim), x.strides[dim] if x.ndim else 0
+    if x.ndim != index.ndim:  # a number counts as one dimension of size one
+        x_strides = (0,) * index.ndim
     indices = [Index(1, index.dtype.itemsize * 8, index.strides, step, 0)]
     return lower_read(sig.out.shape, (0, x_strides), (2, sig.out.strides), indices, x.dtype.itemsize, False)
 

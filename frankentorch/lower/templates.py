@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from frankentorch.lower import gather, scan, scatter
+from frankentorch.lower import gather, scan, scatter, sort
 
 if TYPE_CHECKING:
     from frankentorch.lower.kernel import Lowered
@@ -23,4 +23,5 @@ TEMPLATES: dict[str, Template] = {
     "index_put": scatter.index_put,
     "cumsum": scan.scan("sum"), "cumprod": scan.scan("product"), "logcumsumexp": scan.scan("logsumexp"), "cummax": scan.scan("max"),
     "cummin": scan.scan("min"),
+    "sort": sort.sort, "topk": sort.topk, "searchsorted": sort.searchsorted,
 }

@@ -1,277 +1,451 @@
-"""Rows that read or write through index tensors, their gradients and their meaning in numpy.
+"""torch's functions that read and write through index tensors.
 
-Enters: tensors and in-range indices: the torch functions (`ops.indexing`, `ops.masked`) check them, gradient rules make none of
-their own. Leaves: recorded tensors. Writing rows update operand 0 (trait ``updates:0``); contributions to one destination are taken in
-source order, and of plain writes the last one stays (docs/contract.md, Scatter and gather).
+Enters: what the user passed. Leaves: recorded rows of `ops.index_rows`. Whether an index is in range depends on data, so it is looked at
+when the call is made: an index that is pending runs first. Nothing is written before every check has passed.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from .. import dtypes
+from ..errors import NotImplementedYet
 from . import call
+from .call import is_tensor, wrap_dim
 from .create import full_of
-from .define import LOW, primitive
-from .movement import constant_pad_nd, expand_row, slice_row, sum_to
-from .pointwise import maximum, minimum, where
+from .define import api, composite
+from .index_rows import (
+    accumulate,
+    compact_row,
+    constant,
+    gather_row,
+    index_add_row,
+    index_copy_row,
+    index_put_row,
+    index_row,
+    index_select_row,
+    index_shape,
+    scatter_reduce_row,
+    scatter_row,
+    zeros_for,
+)
+from .pointwise import ne, where
 from .record import emit
-from .table import Kind, NoGrad, Row
-from .types import broadcast_shapes, dense_type, tensor_type
+from .reduce import sum_row
+from .types import broadcast_shapes
 
-_MASK = NoGrad("positions of true elements")
-
-
-def zeros_for(g: Any, shape: Sequence[int]) -> Any:
-    return full_of(tuple(shape), 0, g.dtype)
+WORDS = (dtypes.int32, dtypes.int64)
 
 
-def constant(value: Any, like: Any, shape: Sequence[int]) -> Any:
-    """One number read as a tensor of `shape` (stride 0 throughout)."""
-    return emit(expand_row, (full_of((), value, like.dtype),), (tuple(shape),))
+def outside(index: Any, low: int, high: int) -> int | None:
+    """The first element of an index tensor that is not in low <= i < high; None where all are."""
+    a = index._concrete()
+    if not a.size or (a.min() >= low and a.max() < high):
+        return None
+    flat = a.reshape(-1)
+    return int(flat[((flat < low) | (flat >= high)).argmax()])
 
 
-def accumulate(row: Row, x: Any, others: Sequence[Any], attrs: tuple[Any, ...]) -> Any:
-    """Record a row that sums into `x`: bfloat16 and float16 are summed in float32 and rounded once."""
-    dtype = x.dtype
-    if dtype in LOW:
-        widened = [call.cast(t, dtypes.float32) if t.dtype is dtype else t for t in (x, *others)]
-        return call.cast(emit(row, widened, attrs), dtype)
-    return emit(row, (x, *others), attrs)
+def in_bounds(index: Any, size: int, dim: int, kind: type[Exception] = RuntimeError, prefix: str = "", wraps: bool = False) -> None:
+    bad = outside(index, -size if wraps else 0, size)
+    if bad is not None:
+        raise kind(f"{prefix}index {bad} is out of bounds for dimension {dim} with size {size}")
+
+
+def _rank(shape: Sequence[int]) -> int:
+    return max(1, len(shape))
 
 
 # Reading -------------------------------------------------------------------------------------------------------------------
-def _infer_index_select(types: Any, attrs: Any) -> Any:
-    x, index = types
-    (dim,) = attrs
-    if not x.ndim:
-        return (tensor_type(x.dtype, ()),)
-    return (tensor_type(x.dtype, (*x.shape[:dim], index.numel, *x.shape[dim + 1:])),)
-
-
-def _ref_index_select(x: Any, index: Any, dim: int) -> Any:
-    return np.take(x, np.reshape(index, -1), axis=dim) if x.ndim else x
-
-
-def _index_select_vjp(g: Any, x: Any, index: Any, out: Any, dim: Any) -> Any:
-    return accumulate(index_add_row, zeros_for(g, x.shape), (index, g), (dim,)), None
-
-
-index_select_row = primitive(
-    "index_select(Tensor input, Tensor index, int dim) -> Tensor", Kind.GATHER, doc="Whole slices along a dimension, by number.",
-    infer=_infer_index_select, ref=_ref_index_select, vjp=_index_select_vjp, attrs=("dim",), traits=("template:index_select",))
-
-
-def _grid(shape: Sequence[int], index: Any, dim: int) -> tuple[Any, ...]:
-    """numpy's advanced index for the places ``p`` of `shape` with coordinate `dim` replaced by index[p]."""
-    grid = list(np.indices(shape, sparse=True))
-    if grid:
-        grid[dim] = np.asarray(index)
-    return tuple(grid)
-
-
-def _infer_gather(types: Any, attrs: Any) -> Any:
-    return (tensor_type(types[0].dtype, types[1].shape),)
-
-
-def _ref_gather(x: Any, index: Any, dim: int) -> Any:
-    if not x.ndim or not index.ndim:
-        return np.broadcast_to(np.reshape(x, -1)[np.reshape(index, -1)] if x.ndim else np.reshape(x, ()), index.shape).copy()
-    return x[_grid(index.shape, index, dim)]
-
-
-def _gather_vjp(g: Any, x: Any, index: Any, out: Any, dim: Any) -> Any:
-    return accumulate(scatter_reduce_row, zeros_for(g, x.shape), (index, g), (dim, "add")), None
-
-
-gather_row = primitive(
-    "gather(Tensor input, Tensor index, int dim) -> Tensor", Kind.GATHER, doc="out[p] = input[p with its coordinate along dim replaced by index[p]].",
-    infer=_infer_gather, ref=_ref_gather, vjp=_gather_vjp, attrs=("dim",), traits=("template:gather",))
-
-
-def index_shape(shape: Sequence[int], dims: Sequence[int], wide: Sequence[int]) -> tuple[int, ...]:
-    """The shape of advanced indexing: index dimensions in place of adjacent indexed ones, in front otherwise."""
-    adjacent = all(b == a + 1 for a, b in zip(dims, dims[1:], strict=False))
-    kept = [d for d in range(len(shape)) if d not in dims]
-    at = dims[0] if adjacent and dims else 0
-    return (*(shape[d] for d in kept[:at]), *wide, *(shape[d] for d in kept[at:]))
-
-
-def _infer_index(types: Any, attrs: Any) -> Any:
-    x, *indices = types
-    return (tensor_type(x.dtype, index_shape(x.shape, attrs[0], broadcast_shapes([t.shape for t in indices]))),)
-
-
-def _numpy_index(x: Any, indices: Sequence[Any], dims: Sequence[int]) -> tuple[Any, ...]:
-    key: list[Any] = [slice(None)] * x.ndim
-    for t, d in zip(indices, dims, strict=True):
-        key[d] = np.asarray(t)
-    return tuple(key)
-
-
-def _ref_index(x: Any, *indices: Any, dims: Any) -> Any:
-    return x[_numpy_index(x, indices, dims)]
-
-
-def _index_vjp(g: Any, x: Any, *indices: Any, out: Any, dims: Any) -> Any:
-    return (accumulate(index_put_row, zeros_for(g, x.shape), (g, *indices), (dims, True)), *(None for _ in indices))
-
-
-index_row = primitive(
-    "index(Tensor input, Tensor[] indices, int[] dims) -> Tensor", Kind.GATHER, doc="Advanced indexing; a negative index counts from the end.",
-    infer=_infer_index, ref=_ref_index, vjp=_index_vjp, attrs=("dims",), traits=("template:index",))
-index_row.grad_name = "IndexBackward0"
-
-compact_row = primitive(
-    "compact(Tensor mask, int count) -> Tensor", Kind.GATHER, doc="The row-major numbers of the true elements, of which there are `count`.",
-    infer=lambda types, attrs: (tensor_type(dtypes.int64, (attrs[0],)),), ref=lambda mask, count: np.flatnonzero(mask)[:count], vjp=_MASK,
-    attrs=("count",), traits=("template:compact",))
-
-
-# Writing -------------------------------------------------------------------------------------------------------------------
-def _infer_update(types: Any, attrs: Any) -> Any:
-    x = types[0]
-    return (tensor_type(x.dtype, x.shape, dense_type(x).strides),)
-
-
-def _places(x: Any, index: Any, src: Any, dim: int) -> tuple[Any, Any, Any]:
-    """(a copy of x that numpy can index, where, what) of a scatter."""
-    out = np.array(x)
-    if not x.ndim or not index.ndim:
-        count = index.size
-        return out.reshape(-1), np.zeros(count, np.int64) if not x.ndim else np.reshape(index, -1), np.broadcast_to(np.reshape(src, -1)[:count], (count,))
-    return out, _grid(index.shape, index, dim), src[tuple(slice(n) for n in index.shape)]
-
-
-def _ref_scatter(x: Any, index: Any, src: Any, dim: int) -> Any:
-    out, where_, what = _places(x, index, src, dim)
-    for place, value in zip(zip(*(np.broadcast_to(w, index.shape or (index.size,)).reshape(-1) for w in _tuple(where_)), strict=True),
-                            np.broadcast_to(what, index.shape or (index.size,)).reshape(-1), strict=True):
-        out[place] = value
-    return out.reshape(x.shape)
-
-
-def _tuple(x: Any) -> tuple[Any, ...]:
-    return x if isinstance(x, tuple) else (x,)
-
-
-def source_gradient(g: Any, index: Any, src: Any, dim: int) -> Any:
-    """What a scatter's source receives: its places' gradients, and zeros beyond the shape of `index`."""
-    read = emit(gather_row, (g, index), (dim,))
-    if tuple(index.shape) == tuple(src.shape):
-        return read
-    pad = [n for a, b in zip(reversed(src.shape), reversed(index.shape), strict=True) for n in (0, a - b)]
-    return constant_pad_nd(read, pad)
-
-
-def _scatter_vjp(g: Any, x: Any, index: Any, src: Any, out: Any, dim: Any) -> Any:
-    return emit(scatter_row, (g, index, constant(0, g, index.shape)), (dim,)), None, source_gradient(g, index, src, dim)
-
-
-scatter_row = primitive(
-    "scatter(Tensor input, Tensor index, Tensor src, int dim) -> Tensor", Kind.SCATTER,
-    doc="input with out[p with its coordinate along dim replaced by index[p]] = src[p]; the last write stays.", infer=_infer_update, ref=_ref_scatter,
-    vjp=_scatter_vjp, attrs=("dim",), traits=("template:scatter", "updates:0"))
-
-_AT = {"add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minimum}
-
-
-def _ref_scatter_reduce(x: Any, index: Any, src: Any, dim: int, op: str) -> Any:
-    out, where_, what = _places(x, index, src, dim)
-    with np.errstate(all="ignore"):
-        _AT[op].at(out, where_, what)
-    return out.reshape(x.shape)
-
-
-def _scatter_reduce_vjp(g: Any, x: Any, index: Any, src: Any, out: Any, dim: Any, op: Any) -> Any:
-    if op == "add":
-        return g, None, source_gradient(g, index, src, dim)
-
-    def read(t: Any) -> Any:
-        return emit(gather_row, (t, index), (dim,))
-
-    def total(base: Any, of: Any) -> Any:
-        return accumulate(scatter_reduce_row, base, (index, of), (dim, "add"))
-
-    for d in range(x.ndim):
-        if src.shape[d] != index.shape[d]:
-            src = emit(slice_row, (src,), (d, 0, index.shape[d], 1))
-    if op in ("max", "min"):
-        mine, theirs = call.cast(x == out, g.dtype), call.cast(src == read(out), g.dtype)
-        share = g / total(mine, theirs)
-        return share * mine, None, read(share) * theirs
-    # A product's gradient is the product of the others; exact with zeros, which are counted apart.
-    ones = accumulate(scatter_reduce_row, full_of(tuple(x.shape), 1, x.dtype), (index, src), (dim, "mul"))
-    solid = accumulate(scatter_reduce_row, where(x == 0, 1, x), (index, where(src == 0, 1, src)), (dim, "mul"))
-    zeros = read(total(call.cast(x == 0, g.dtype), call.cast(src == 0, g.dtype)))
-    others = where(src == 0, where(zeros == 1, read(solid), 0), where(zeros == 0, read(solid) / where(src == 0, 1, src), 0))
-    return g * ones, None, read(g) * others
-
-
-scatter_reduce_row = primitive(
-    "scatter_reduce(Tensor input, Tensor index, Tensor src, int dim, str op) -> Tensor", Kind.SCATTER,
-    doc="input with each src[p] combined (add, mul, max, min) into its destination, in source order.", infer=_infer_update,
-    ref=_ref_scatter_reduce, vjp=_scatter_reduce_vjp, attrs=("dim", "op"), traits=("template:scatter_reduce", "updates:0"))
-
-
-def _ref_index_rows(accumulates: bool) -> Any:
-    def ref(x: Any, index: Any, src: Any, dim: int) -> Any:
-        out = np.array(x)
-        flat = out.reshape(-1) if not x.ndim else out
-        moved = np.moveaxis(flat, dim, 0)
-        rows = np.moveaxis(np.reshape(src, -1) if not src.ndim else src, dim if x.ndim else 0, 0)
-        for j, at in enumerate(np.reshape(index, -1)):
-            moved[at] = moved[at] + rows[j] if accumulates else rows[j]
-        return out
-
-    return ref
-
-
-def _index_add_vjp(g: Any, x: Any, index: Any, src: Any, out: Any, dim: Any) -> Any:
-    return g, None, emit(index_select_row, (g, index), (dim,)).reshape(src.shape)
-
-
-index_add_row = primitive(
-    "index_add(Tensor input, Tensor index, Tensor source, int dim) -> Tensor", Kind.SCATTER,
-    doc="input with slice j of source added to slice index[j], in order.", infer=_infer_update, ref=_ref_index_rows(True), vjp=_index_add_vjp,
-    attrs=("dim",), traits=("template:index_add", "updates:0"))
-
-
-def _index_copy_vjp(g: Any, x: Any, index: Any, src: Any, out: Any, dim: Any) -> Any:
-    gx = emit(index_copy_row, (g, index, constant(0, g, src.shape)), (dim,))
-    return gx, None, emit(index_select_row, (g, index), (dim,)).reshape(src.shape)
-
-
-index_copy_row = primitive(
-    "index_copy(Tensor input, Tensor index, Tensor source, int dim) -> Tensor", Kind.SCATTER,
-    doc="input with slice index[j] replaced by slice j of source; the last write stays.", infer=_infer_update, ref=_ref_index_rows(False),
-    vjp=_index_copy_vjp, attrs=("dim",), traits=("template:index_copy", "updates:0"))
-
-
-def _ref_index_put(x: Any, values: Any, *indices: Any, dims: Any, accumulate: bool) -> Any:
-    out = np.array(x, order="C")
-    key = _numpy_index(x, indices, dims)
-    shape = out[key].shape
+@api("index_select(Tensor input, int dim, Tensor index) -> Tensor")
+def index_select(input: Any, dim: int, index: Any) -> Any:
+    """The slices of `input` along `dim` that `index` (one dimension, int32 or int64) numbers."""
+    d = wrap_dim(dim, input.ndim)
+    if index.ndim > 1:
+        raise IndexError("index_select(): Index is supposed to be a vector")
+    if index.dtype not in WORDS:
+        raise RuntimeError("index_select(): Expected dtype int32 or int64 for index")
+    if not input.ndim and index.numel() != 1:
+        raise RuntimeError(f"index_select(): Index to scalar can have only 1 value, got {index.numel()} value(s)")
+    if outside(index, 0, input.shape[d] if input.ndim else 1) is not None:
+        raise IndexError("index out of range in self")
+    return emit(index_select_row, (input, index), (d,))
+
+
+@api("gather(Tensor input, int dim, Tensor index, *, bool sparse_grad=False) -> Tensor")
+def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False) -> Any:
+    """out[p] = input[p with its coordinate along `dim` replaced by index[p]]; the result has the shape of `index`."""
+    d = wrap_dim(dim, input.ndim)
+    if index.dtype not in WORDS:
+        raise RuntimeError("gather(): Expected dtype int32/int64 for index")
+    if index.numel() == 0:
+        return full_of(index.shape, 0, input.dtype)
+    if _rank(input.shape) != _rank(index.shape):
+        raise RuntimeError("Index tensor must have the same number of dimensions as input tensor")
+    for k in range(min(input.ndim, index.ndim)):
+        if k != d and index.shape[k] > input.shape[k]:
+            raise RuntimeError(f"Size does not match at dimension {k} expected index {list(index.shape)} to be no larger than self "
+                               f"{list(input.shape)} apart from dimension {d}")
+    in_bounds(index, input.shape[d] if input.ndim else 1, d)
+    return emit(gather_row, (input, index), (d,))
+
+
+@api("take(Tensor input, Tensor index) -> Tensor")
+def take(input: Any, index: Any) -> Any:
+    """Elements of the flattened tensor by number."""
+    if index.dtype is not dtypes.int64:
+        raise RuntimeError(f"take(): Expected a long tensor for index, but got {index.dtype.scalar_name}")
+    n = input.numel()
+    if n == 0 and index.numel():
+        raise IndexError("take(): tried to take from an empty tensor")
+    bad = outside(index, -n, n)
+    if bad is not None:
+        raise IndexError(f"out of range: tried to access index {bad} on a tensor of {n} elements.")
+    return emit(index_row, (input.reshape(-1), index), ((0,),))
+
+
+@api("take_along_dim(Tensor input, Tensor indices, int? dim=None) -> Tensor")
+def take_along_dim(input: Any, indices: Any, dim: Any = None) -> Any:
+    """gather, with the other dimensions of input and indices broadcast to each other."""
+    if indices.dtype is not dtypes.int64:
+        raise RuntimeError(f"torch.take_along_dim(): dtype of indices should be Long but got {indices.dtype.scalar_name}")
+    if dim is None:
+        return gather(input.reshape(-1), 0, indices.reshape(-1))
+    d = wrap_dim(dim, input.ndim)
+    if input.ndim != indices.ndim:
+        raise RuntimeError(f"torch.take_along_dim(): input and indices should have the same number of dimensions, but got {input.ndim} dimensions "
+                           f"for input, and {indices.ndim} dimensions for indices")
+    a, b = list(input.shape), list(indices.shape)
+    a[d], b[d] = b[d], a[d]
+    return gather(input.expand(broadcast_shapes([tuple(input.shape), tuple(b)])), d, indices.expand(broadcast_shapes([tuple(indices.shape), tuple(a)])))
+
+
+# Advanced indexing -----------------------------------------------------------------------------------------------------------
+def positions(mask: Any) -> Any:
+    """The row-major numbers of the true elements; their count is observed, since it is the shape of the result."""
+    flag = mask if mask.dtype is dtypes.bool_ else ne(mask, 0)
+    if flag.numel() == 0:
+        return full_of((0,), 0, dtypes.int64)
+    words = call.cast(flag, dtypes.int64)
+    count = int(emit(sum_row, (words,), (tuple(range(flag.ndim)), False)).item())
+    return emit(compact_row, (flag,), (count,))
+
+
+def coordinates(mask: Any) -> list[Any]:
+    """One int64 vector a dimension: where the mask is true, in row-major order."""
+    rest, columns = positions(mask), []
+    for n in reversed(mask.shape):
+        columns.append(rest % n)
+        rest = rest // n
+    return columns[::-1]
+
+
+def _tensors(x: Any, indices: Sequence[Any]) -> tuple[Any, list[int], list[Any]]:
+    """(x, indexed dimensions, int tensors of torch's advanced index): masks become coordinates, None skips a dimension."""
+    dims: list[int] = []
+    tensors: list[Any] = []
+    d = 0
+    for t in indices:
+        if t is None:
+            d += 1
+            continue
+        if t.dtype in (dtypes.bool_, dtypes.uint8):
+            if t.dtype is dtypes.uint8:
+                warnings.warn("indexing with dtype torch.uint8 is now deprecated, please use a dtype torch.bool instead.", stacklevel=4)
+            if t.ndim == 0:
+                x, t = x.unsqueeze(d), t.reshape(1)
+            for k in range(t.ndim):
+                if d + k >= x.ndim or t.shape[k] != x.shape[d + k]:
+                    raise IndexError(f"The shape of the mask {list(t.shape)} at index {k} does not match the shape of the indexed tensor "
+                                     f"{list(x.shape)} at index {d + k}")
+            for column in coordinates(t):
+                dims.append(d)
+                tensors.append(column)
+                d += 1
+            continue
+        if t.dtype not in WORDS:
+            raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
+        dims.append(d)
+        tensors.append(t)
+        d += 1
+    if d > x.ndim:
+        raise IndexError(f"too many indices for tensor of dimension {x.ndim}")
+    _check_advanced(x, dims, tensors)
+    return x, dims, tensors
+
+
+def _check_advanced(x: Any, dims: Sequence[int], tensors: Sequence[Any]) -> None:
+    try:
+        broadcast_shapes([tuple(t.shape) for t in tensors])
+    except RuntimeError:
+        raise IndexError("shape mismatch: indexing tensors could not be broadcast together with shapes "
+                         + ", ".join(str(list(t.shape)) for t in tensors)) from None
+    for t, k in zip(tensors, dims, strict=True):
+        in_bounds(t, x.shape[k], k, IndexError, wraps=True)
+
+
+def _sole_mask(indices: Sequence[Any]) -> Any:
+    """The mask of ``x[mask]``; None for any other index."""
+    given = [t for t in indices if t is not None]
+    leading = bool(indices) and indices[0] is not None
+    return given[0] if leading and len(given) == 1 and given[0].dtype is dtypes.bool_ and given[0].ndim else None
+
+
+@api("index(Tensor input, Tensor?[] indices) -> Tensor", method=False, public=False, out=False)
+def index(input: Any, indices: Sequence[Any]) -> Any:
+    """``input[indices]`` for tensors and None: torch's advanced indexing. Result dimensions stand in place of adjacent indexed ones."""
+    mask = _sole_mask(indices)
+    if mask is not None and tuple(mask.shape) == tuple(input.shape[: mask.ndim]):
+        flat = input.reshape(mask.numel(), *input.shape[mask.ndim:])
+        return _named(emit(index_select_row, (flat, positions(mask)), (0,)), "IndexBackward0")
+    x, dims, tensors = _tensors(input, indices)
+    if not dims:
+        return input.clone()
+    return emit(index_row, (x, *tensors), (tuple(dims),))
+
+
+def _named(t: Any, name: str) -> Any:
+    if t._node is not None and not t._node.is_leaf:
+        t._node.name = name
+    return t
+
+
+@api("index_put(Tensor input, Tensor?[] indices, Tensor values, bool accumulate=False) -> Tensor", inplace=True, out=False)
+def index_put(input: Any, indices: Sequence[Any], values: Any, accumulate: bool = False) -> Any:
+    """`input` with ``input[indices]`` replaced by `values` (or with them added, in source order)."""
+    if values.dtype is not input.dtype:
+        if values.ndim:
+            raise RuntimeError(f"Index put requires the source and destination dtypes match, got {input.dtype.scalar_name} for the destination and "
+                               f"{values.dtype.scalar_name} for the source.")
+        values = call.cast(values, input.dtype)
+    mask = _sole_mask(indices)
+    if mask is not None and not accumulate and values.numel() == 1 and tuple(mask.shape) == tuple(input.shape[: mask.ndim]):
+        spread = mask.reshape(*mask.shape, *(1 for _ in range(input.ndim - mask.ndim)))
+        return _named(where(spread, values.reshape(()), input), "IndexPutBackward0")
+    x, dims, tensors = _tensors(input, indices)
+    if not dims:
+        return input + values if accumulate else where(full_of((), True, dtypes.bool_), values, input)
+    shape = index_shape(x.shape, dims, broadcast_shapes([tuple(t.shape) for t in tensors]))
+    trimmed = tuple(values.shape)
+    while len(trimmed) > len(shape) and trimmed[0] == 1:
+        trimmed = trimmed[1:]
+    if len(trimmed) > len(shape) or any(a not in (1, b) for a, b in zip(reversed(trimmed), reversed(shape), strict=False)):
+        raise RuntimeError(f"shape mismatch: value tensor of shape {list(values.shape)} cannot be broadcast to indexing result of shape {list(shape)}")
+    values = values if len(trimmed) == values.ndim else values.reshape(trimmed)
     if accumulate:
-        np.add.at(out, key, np.broadcast_to(values, shape))
-        return out
-    numbers = np.arange(out.size).reshape(out.shape)[key]
-    flat = out.reshape(-1)
-    for n, value in zip(numbers.reshape(-1), np.broadcast_to(values, shape).reshape(-1), strict=True):
-        flat[n] = value
-    return out
+        out = _accumulate_put(x, values, tensors, tuple(dims))
+    else:
+        out = emit(index_put_row, (x, values, *tensors), (tuple(dims), False))
+    return out if x is input else out.reshape(input.shape)
 
 
-def _index_put_vjp(g: Any, x: Any, values: Any, *indices: Any, out: Any, dims: Any, accumulate: Any) -> Any:
-    gx = g if accumulate else emit(index_put_row, (g, constant(0, g, values.shape), *indices), (dims, False))
-    return (gx, sum_to(emit(index_row, (g, *indices), (dims,)), values.shape), *(None for _ in indices))
+def _accumulate_put(x: Any, values: Any, tensors: Sequence[Any], dims: tuple[int, ...]) -> Any:
+    return accumulate(index_put_row, x, (values, *tensors), (dims, True))
 
 
-index_put_row = primitive(
-    "index_put(Tensor input, Tensor values, Tensor[] indices, int[] dims, bool accumulate) -> Tensor", Kind.SCATTER,
-    doc="Advanced indexing on the left: values replace (or are added to) the indexed elements.", infer=_infer_update, ref=_ref_index_put,
-    vjp=_index_put_vjp, attrs=("dims", "accumulate"), traits=("template:index_put", "updates:0"))
-_ = (maximum, minimum)
+@api("put(Tensor input, Tensor index, Tensor source, bool accumulate=False) -> Tensor", inplace=True, out=False)
+def put(input: Any, index: Any, source: Any, accumulate: bool = False) -> Any:
+    """index_put on the flattened tensor."""
+    if index.dtype is not dtypes.int64:
+        raise RuntimeError(f"put_(): Expected a long tensor for index, but got {index.dtype.scalar_name}")
+    if source.dtype is not input.dtype:
+        raise RuntimeError(f"put_(): self and source expected to have the same dtype, but got self.dtype = {input.dtype.scalar_name} and "
+                           f"source.dtype = {source.dtype.scalar_name}")
+    if index.numel() != source.numel():
+        raise RuntimeError(f"put_(): Expected source and index to have the same number of elements, but got source.numel() = {source.numel()}, "
+                           f"index.numel() = {index.numel()}")
+    return index_put(input.reshape(-1), (index.reshape(-1),), source.reshape(-1), accumulate).reshape(input.shape)
+
+
+# Scatter -------------------------------------------------------------------------------------------------------------------
+def _check_scatter(name: str, x: Any, d: int, index: Any, src: Any) -> None:
+    if index.dtype not in WORDS:
+        raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index")
+    if src is not None and src.dtype is not x.dtype:
+        raise RuntimeError("scatter(): Expected self.dtype to be equal to src.dtype")
+    if index.numel() == 0:
+        return
+    if _rank(x.shape) != _rank(index.shape):
+        raise RuntimeError("Index tensor must have the same number of dimensions as self tensor")
+    if src is not None and _rank(src.shape) != _rank(index.shape):
+        raise RuntimeError("Index tensor must have the same number of dimensions as src tensor")
+    mine, theirs = [tuple(t.shape) or (1,) for t in (x, index)]
+    more = src is not None and any(a > b for a, b in zip(theirs, tuple(src.shape) or (1,), strict=True))
+    if more or any(k != d and a > b for k, (a, b) in enumerate(zip(theirs, mine, strict=True))):
+        tail = f" and to be no larger size than src {list(src.shape)}" if src is not None else ""
+        raise RuntimeError(f"Expected index {list(index.shape)} to be no larger than self {list(x.shape)} apart from dimension {d}{tail}")
+    in_bounds(index, mine[d], d)
+
+
+_OPS = {"sum": "add", "prod": "mul", "amax": "max", "amin": "min", "add": "add", "multiply": "mul"}
+
+
+@api("scatter(Tensor input, int dim, Tensor index, Tensor src, *, str? reduce=None) -> Tensor", inplace=True)
+def scatter(input: Any, dim: int, index: Any, src: Any = None, *, value: Any = None, reduce: Any = None) -> Any:
+    """`input` with out[p with its coordinate along `dim` replaced by index[p]] = src[p] (or one number); the last write stays."""
+    src = value if src is None else src
+    d = wrap_dim(dim, input.ndim)
+    if reduce is not None and reduce not in ("add", "multiply"):
+        raise RuntimeError("reduce argument must be either add or multiply.")
+    _check_scatter("scatter", input, d, index, src if is_tensor(src) else None)
+    if index.numel() == 0:
+        return input.clone()
+    if not is_tensor(src):
+        src = constant(call.convert_number(src, input.dtype), input, index.shape)
+    if reduce is not None:
+        return accumulate(scatter_reduce_row, input, (index, src), (d, _OPS[reduce]))
+    return emit(scatter_row, (input, index, src), (d,))
+
+
+@api("scatter_add(Tensor input, int dim, Tensor index, Tensor src) -> Tensor", inplace=True)
+def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Any:
+    """scatter that adds; contributions to one place are added in source order."""
+    d = wrap_dim(dim, input.ndim)
+    _check_scatter("scatter", input, d, index, src)
+    if index.numel() == 0:
+        return input.clone()
+    return _named(accumulate(scatter_reduce_row, input, (index, src), (d, "add")), "ScatterAddBackward0")
+
+
+@api("scatter_reduce(Tensor input, int dim, Tensor index, Tensor src, str reduce, *, bool include_self=True) -> Tensor", inplace=True)
+def scatter_reduce(input: Any, dim: int, index: Any, src: Any, reduce: str, *, include_self: bool = True) -> Any:
+    """scatter that combines: sum, prod, mean, amax or amin; without `include_self` the written places start afresh."""
+    if reduce not in ("sum", "prod", "mean", "amax", "amin"):
+        raise RuntimeError(f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}")
+    d = wrap_dim(dim, input.ndim)
+    _check_scatter("scatter", input, d, index, src)
+    if index.numel() == 0:
+        return input.clone()
+    if input.dtype.is_complex and reduce != "sum":
+        raise NotImplementedYet(f"torch.scatter_reduce({reduce!r}) of complex numbers is not there yet")
+    x = input
+    if not include_self:
+        x = emit(scatter_row, (x, index, constant(_identity(reduce, x.dtype), x, index.shape)), (d,))
+    out = accumulate(scatter_reduce_row, x, (index, src), (d, _OPS.get(reduce, "add")))
+    if reduce == "mean":
+        count = full_of(tuple(x.shape), 1, x.dtype)
+        if not include_self:
+            count = emit(scatter_row, (count, index, constant(0, count, index.shape)), (d,))
+        count = accumulate(scatter_reduce_row, count, (index, constant(1, count, index.shape)), (d, "add"))
+        out = out / count if x.dtype.is_floating_point else out // count
+    return _named(out, "ScatterReduceBackward0")
+
+
+def _identity(reduce: str, dtype: Any) -> Any:
+    if reduce in ("sum", "mean", "prod"):
+        return int(reduce == "prod")
+    if dtype.is_floating_point:
+        return float("-inf" if reduce == "amax" else "inf")
+    if dtype is dtypes.bool_:
+        return reduce == "amin"
+    info = dtypes.iinfo(dtype)
+    return info.min if reduce == "amax" else info.max
+
+
+# Slices by number ------------------------------------------------------------------------------------------------------------
+@api("index_add(Tensor input, int dim, Tensor index, Tensor source, *, Scalar alpha=1) -> Tensor", inplace=True)
+def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: Any = 1) -> Any:
+    """`input` with slice j of alpha * source added to slice index[j], in order."""
+    d = wrap_dim(dim, input.ndim)
+    n = source.shape[d] if source.ndim > d else 1
+    if index.ndim > 1:
+        raise IndexError(f"index_add_(): Index is supposed to be a vector, but got dim: {index.ndim} with type: {index.dtype.scalar_name} and size: "
+                         f"{list(index.shape)}")
+    if index.dtype not in WORDS:
+        raise RuntimeError(f"index_add_(): Expected dtype int32/int64 for index but got: {index.dtype.scalar_name}")
+    if source.dtype is not input.dtype:
+        raise RuntimeError(f"index_add_(): self ({input.dtype.scalar_name}) and source ({source.dtype.scalar_name}) must have the same scalar type")
+    if input.ndim and input.ndim == source.ndim and any(k != d and a != b for k, (a, b) in enumerate(zip(input.shape, source.shape, strict=True))) \
+            or not input.ndim and source.numel() != 1:
+        raise RuntimeError("source tensor shape must match self tensor shape, excluding the specified dimension. Got self.shape = "
+                           f"{list(input.shape)} source.shape = {list(source.shape)}")
+    if index.numel() != n:
+        raise RuntimeError(f"index_add_(): Number of indices ({index.numel()}) should be equal to source.size(dim): ({n}), for dim: {d}")
+    in_bounds(index, input.shape[d] if input.ndim else 1, d)
+    return accumulate(index_add_row, input, (index, source if alpha == 1 else source * alpha), (d,))
+
+
+@api("index_copy(Tensor input, int dim, Tensor index, Tensor source) -> Tensor", inplace=True)
+def index_copy(input: Any, dim: int, index: Any, source: Any) -> Any:
+    """`input` with slice index[j] replaced by slice j of source."""
+    d = wrap_dim(dim, input.ndim)
+    if index.ndim > 1:
+        raise IndexError(f"index_copy_(): Index should have dimension 1 or 0 (got {index.ndim})")
+    if source.ndim and input.ndim and source.ndim != input.ndim:
+        raise IndexError("index_copy_(): When source and destination are not scalars, their dimensionality must match. Source dimensionality "
+                         f"({source.ndim}), destination dimensionality ({input.ndim})")
+    if index.dtype is not dtypes.int64:
+        raise RuntimeError(f"index_copy_(): Expected a long tensor for index, but got {index.dtype.scalar_name}")
+    if source.dtype is not input.dtype:
+        raise RuntimeError(f"index_copy_(): self and source expected to have the same dtype, but got (self) {input.dtype.scalar_name} and (source) "
+                           f"{source.dtype.scalar_name}")
+    slices = [list(t.shape[:d]) + list(t.shape[d + 1:]) for t in (input, source)]
+    if slices[0] != slices[1]:
+        raise RuntimeError("index_copy_(): Source/destination tensor must have same slice shapes. Destination slice shape: "
+                           f"{' '.join(map(str, slices[0]))} at dimension {d} and source slice shape: {' '.join(map(str, slices[1]))} at dimension 0.")
+    n = source.shape[d] if source.ndim else 1
+    if index.numel() != n:
+        raise IndexError(f"index_copy_(): Number of indices ({index.numel()}) should be equal to source.size(dim) ({n})")
+    in_bounds(index, input.shape[d] if input.ndim else 1, d, IndexError, "index_copy_(): ")
+    return emit(index_copy_row, (input, index, source), (d,))
+
+
+@api("index_fill(Tensor input, int dim, Tensor index, Scalar value) -> Tensor", inplace=True, out=False)
+def index_fill(input: Any, dim: int, index: Any, value: Any) -> Any:
+    """`input` with the slices numbered by `index` set to one number."""
+    d = wrap_dim(dim, input.ndim)
+    if index.dtype not in WORDS:
+        raise IndexError("index_fill_(): Expected dtype int64 for index.")
+    if is_tensor(value) and value.ndim:
+        raise RuntimeError(f"index_fill_ only supports a 0-dimensional value tensor, but got tensor with {value.ndim} dimension(s).")
+    n = input.shape[d] if input.ndim else 1
+    in_bounds(index, n, d, IndexError, wraps=True)
+    index = where(index < 0, index + n, index).reshape(-1)
+    shape = (*input.shape[:d], index.numel(), *input.shape[d + 1:]) if input.ndim else (index.numel(),)
+    if is_tensor(value):
+        source = call.cast(value, input.dtype).expand(shape)
+    else:
+        source = constant(call.convert_number(int(value) if not input.dtype.is_floating_point and not input.dtype.is_complex else value, input.dtype),
+                          input, shape)
+    if not input.ndim:
+        return index_copy_of_number(input, source) if index.numel() else input.clone()
+    return _named(emit(index_copy_row, (input, index, source), (d,)), "IndexFillBackward0")
+
+
+def index_copy_of_number(input: Any, source: Any) -> Any:
+    return where(full_of((), True, dtypes.bool_), source.reshape(-1)[0], input)
+
+
+# Tables ----------------------------------------------------------------------------------------------------------------------
+def _embedding_vjp(g: Any, weight: Any, indices: Any, out: Any, padding_idx: Any, scale_grad_by_freq: Any) -> Any:
+    flat, rows = indices.reshape(-1), g.reshape(-1, weight.shape[1])
+    zeros = zeros_for(g, weight.shape)
+    if scale_grad_by_freq:
+        ones = full_of((flat.shape[0],), 1, dtypes.float32)
+        counts = emit(index_add_row, (full_of((weight.shape[0],), 0, dtypes.float32), flat, ones), (0,))
+        rows = rows / call.cast(emit(index_select_row, (counts, flat), (0,)), rows.dtype).unsqueeze(1)
+    total = accumulate(index_add_row, zeros, (flat, rows), (0,))
+    if padding_idx is not None and padding_idx >= 0:
+        total = emit(index_copy_row, (total, full_of((1,), padding_idx, dtypes.int64), zeros_for(g, (1, weight.shape[1]))), (0,))
+    return total, None
+
+
+@composite("embedding(Tensor weight, Tensor indices, int padding_idx=-1, bool scale_grad_by_freq=False, bool sparse=False) -> Tensor",
+           vjp=_embedding_vjp, opmath=False, method=False, out=False)
+def embedding(weight: Any, indices: Any, padding_idx: int = -1, scale_grad_by_freq: bool = False, sparse: bool = False) -> Any:
+    """Rows of `weight`; the gradient sums them by row in source order, and row `padding_idx` gets none."""
+    if sparse:
+        raise NotImplementedYet("torch.embedding(sparse=True) is not there yet")
+    if weight.ndim != 2:
+        raise RuntimeError("'weight' must be 2-D")
+    if indices.dtype not in WORDS:
+        raise RuntimeError("Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got "
+                           f"{indices.type()} instead (while checking arguments for embedding)")
+    if outside(indices, 0, weight.shape[0]) is not None:
+        raise IndexError("index out of range in self")
+    return emit(index_select_row, (weight, indices.reshape(-1)), (0,)).reshape(*indices.shape, weight.shape[1])
+
+
+from . import counting, grids, masked  # noqa: E402, F401 (their functions register themselves)

@@ -14,7 +14,7 @@ from ..errors import NotImplementedYet
 from . import call
 from .call import wrap_dim
 from .define import LOW, api, primitive
-from .index import accumulate, scatter_reduce_row, zeros_for
+from .index_rows import accumulate, scatter_reduce_row, zeros_for
 from .movement import flip_row
 from .pointwise import abs_, exp, log, where
 from .record import emit
