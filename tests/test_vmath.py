@@ -14,7 +14,7 @@ import pytest
 from frankentorch.lower.lanes import BITS, Complex, Lane, Lanes, LLVMLanes, numpy_type
 from frankentorch.lower.lanes_numpy import NumpyLanes, evaluate, fma32, fma64
 from frankentorch.lower.llvmtext import Function
-from frankentorch.lower.vmath import FUNCTIONS, INTEGER_FUNCTIONS, apply
+from frankentorch.lower.vmath import COMPLEX_FUNCTIONS, FUNCTIONS, INTEGER_FUNCTIONS, apply
 from frankentorch.lower.vmath.harness import compile_lanes
 
 _path = Path(__file__).resolve().parent.parent / "bench" / "ulp.py"
@@ -307,11 +307,47 @@ def test_integer_functions_match_torch(ty: str) -> None:
     for name, call in calls.items():
         base = np.where((x == 0) & (y < 0), 1, x).astype(x.dtype) if name == "pow" else x
         power = np.abs(y) if name == "pow" else y
-        got = compile_lanes(INTEGER_FUNCTIONS[name], [ty] * 2)(base, power)
+        got = compile_lanes(FUNCTIONS[name], [ty] * 2)(base, power)
         np.testing.assert_array_equal(got, call(torch.from_numpy(base), torch.from_numpy(power)).numpy(), err_msg=name)
     if ty[0] == "i":
         got = evaluate(INTEGER_FUNCTIONS["pow"], ty, np.array([1, -1, -1, 5], x.dtype), np.array([-3, -3, -2, -1], x.dtype))
         assert got.tolist() == [1, -1, 1, 0]
+
+
+@pytest.mark.parametrize("ty", FLOATS)
+@pytest.mark.parametrize("name", COMPLEX_FUNCTIONS)
+def test_complex_functions(name: str, ty: str) -> None:
+    """Against mpmath by the size of the error, against torch on the axes and cuts, and compiled against the meaning."""
+    mpmath = pytest.importorskip("mpmath")
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(4)
+    dtype = np.complex64 if ty == "f32" else np.complex128
+    z = (rng.standard_normal(48) + 1j * rng.standard_normal(48)) * np.repeat([1, 10, 1e-4], 16)
+    cuts = [0, -1, 1, 2, -2, 0.5, 1j, -1j, 2j, -2j, complex(2, -0.0), complex(-2, -0.0), complex(-0.0, 2), complex(-0.0, -2), 1 + 1j, -1 - 1j]
+    if name in ("rsqrt", "atan", "atanh"):
+        cuts[:10] = [3] * 10
+    args = [np.concatenate([z, cuts]).astype(dtype)]
+    if name == "pow":
+        args.append((rng.standard_normal(64) + 1j * rng.standard_normal(64)).astype(dtype))
+    L = NumpyLanes()
+    out = FUNCTIONS[name](L, *(Complex(L.wrap(ty, a.real), L.wrap(ty, a.imag)) for a in args))
+    got = out.re.v + 1j * out.im.v
+    known = {"exp2": lambda v: mpmath.power(2, v), "log2": lambda v: mpmath.log(v) / mpmath.log(2), "sigmoid": lambda v: 1 / (1 + mpmath.exp(-v)),
+             "silu": lambda v: v / (1 + mpmath.exp(-v)), "rsqrt": lambda v: 1 / mpmath.sqrt(v), "pow": mpmath.power}
+    with mpmath.workprec(120):
+        for k in range(48):
+            exact = mpmath.mpc(known.get(name, getattr(mpmath, name, None))(*(mpmath.mpc(complex(a[k])) for a in args)))
+            assert abs(mpmath.mpc(complex(got[k])) - exact) <= abs(exact) * (2.0**-22 if ty == "f32" else 2.0**-44), (args[0][k], got[k], exact)
+    oracle = torch.nn.functional.silu if name == "silu" else getattr(torch, name)
+    want = oracle(*(torch.from_numpy(a) for a in args)).numpy()
+    np.testing.assert_allclose(got[48:], want[48:], rtol=1e-5 if ty == "f32" else 1e-13, atol=1e-6 if ty == "f32" else 1e-15)
+    for part in ("re", "im"):
+        def one(L: Lanes, *parts: Lane, part: str = part) -> Lane:
+            pairs = [Complex(parts[k], parts[k + 1]) for k in range(0, len(parts), 2)]
+            return getattr(FUNCTIONS[name](L, *pairs), part)
+
+        flat = [np.ascontiguousarray(v) for a in args for v in (a.real, a.imag)]
+        assert_same(compile_lanes(one, [ty] * len(flat), "avx2")(*flat), getattr(out, part).v)
 
 
 def test_apply_rounds_small_floats_once() -> None:

@@ -155,11 +155,13 @@ class Lanes:
             raise TypeError(f"a lane of type {ty} was wanted, not {x.ty}")
         return x
 
-    def one(self, x: Lane) -> Lane:
-        return self.const(x.ty, 1)
+    def one(self, x: Any) -> Any:
+        """1 of the type of `x`, a lane or a complex."""
+        return x.like(1) if isinstance(x, Complex) else self.const(x.ty, 1)
 
-    def zero(self, x: Lane) -> Lane:
-        return self.const(x.ty, 0)
+    def zero(self, x: Any) -> Any:
+        """0 of the type of `x`, a lane or a complex."""
+        return x.like(0) if isinstance(x, Complex) else self.const(x.ty, 0)
 
     def binary(self, op: str, a: Lane, b: Lane | float) -> Lane:
         """LLVM's `op` on two lanes of one type."""
@@ -187,7 +189,12 @@ class Lanes:
             return self._unary("fabs", a)
         return a if is_unsigned(a.ty) else self.select(self.cmp("lt", a, 0), -a, a)
 
-    def sqrt(self, a: Lane) -> Lane:
+    def sqrt(self, a: Any) -> Any:
+        """The square root, correctly rounded; of a complex, the principal one."""
+        if isinstance(a, Complex):
+            from frankentorch.lower.vmath.complexes import sqrt
+
+            return sqrt(self, a)
         return self._unary("sqrt", a)
 
     def floor(self, a: Lane) -> Lane:
@@ -504,39 +511,82 @@ class LLVMLanes(Lanes):
 # Complex numbers ----------------------------------------------------------------------------------------------
 @dataclass(slots=True, eq=False)
 class Complex:
-    """A complex value of a lane function: two real lanes. Products and quotients are the schoolbook formulas, each
-    operation rounded; a quotient is scaled by Smith's method (CACM 5(8), 1962)."""
+    """A complex value of a lane function: two real lanes. A real number or lane on its right leaves the sign of a zero alone.
+
+    Products are the schoolbook formula, each operation rounded; quotients are scaled by Smith's method (CACM 5(8), 1962).
+    """
 
     re: Lane
     im: Lane
 
-    def __add__(self, b: Complex) -> Complex:
+    @property
+    def L(self) -> Lanes:
+        return self.re.L
+
+    @property
+    def ty(self) -> str:
+        """c64 or c128."""
+        return "c64" if self.re.ty == "f32" else "c128"
+
+    def like(self, b: Complex | Lane | complex) -> Complex:
+        """`b` as a complex of this type."""
+        if isinstance(b, Complex):
+            return b
+        if isinstance(b, Lane):
+            return Complex(b, self.L.zero(b))
+        value = complex(b)
+        return Complex(self.L.const(self.re.ty, value.real), self.L.const(self.re.ty, value.imag))
+
+    def __add__(self, b: Complex | Lane | complex) -> Complex:
+        if isinstance(b, (Lane, int, float)):
+            return Complex(self.re + b, self.im)
+        b = self.like(b)
         return Complex(self.re + b.re, self.im + b.im)
 
-    def __sub__(self, b: Complex) -> Complex:
+    def __sub__(self, b: Complex | Lane | complex) -> Complex:
+        if isinstance(b, (Lane, int, float)):
+            return Complex(self.re - b, self.im)
+        b = self.like(b)
         return Complex(self.re - b.re, self.im - b.im)
 
-    def __neg__(self) -> Complex:
-        return Complex(-self.re, -self.im)
-
-    def __mul__(self, b: Complex) -> Complex:
+    def __mul__(self, b: Complex | Lane | complex) -> Complex:
+        if isinstance(b, (Lane, int, float)):
+            return self.scale(b)
+        b = self.like(b)
         return Complex(self.re * b.re - self.im * b.im, self.re * b.im + self.im * b.re)
 
-    def scale(self, k: Lane | float) -> Complex:
-        return Complex(self.re * k, self.im * k)
-
-    def conj(self) -> Complex:
-        return Complex(self.re, -self.im)
-
-    def __truediv__(self, b: Complex) -> Complex:
-        L = self.re.L
+    def __truediv__(self, b: Complex | Lane | complex) -> Complex:
+        b, L = self.like(b), self.L
         swap = L.cmp("lt", L.abs(b.re), L.abs(b.im))
         big, small = L.select(swap, b.im, b.re), L.select(swap, b.re, b.im)
-        ratio = small / big
+        # Dividing 0 by 0 would spoil x / 0, which is infinite.
+        ratio = small / L.select(L.cmp("oeq", big, 0.0), 1.0, big)
         bottom = big + small * ratio
         p, q = L.select(swap, self.im, self.re), L.select(swap, self.re, self.im)
         re, im = p + q * ratio, q - p * ratio
         return Complex(re / bottom, L.select(swap, -im, im) / bottom)
+
+    def __radd__(self, a: Lane | complex) -> Complex:
+        return self.like(a) + self
+
+    def __rsub__(self, a: Lane | complex) -> Complex:
+        return self.like(a) - self
+
+    def __rmul__(self, a: Lane | complex) -> Complex:
+        return self.like(a) * self
+
+    def __rtruediv__(self, a: Lane | complex) -> Complex:
+        return self.like(a) / self
+
+    def __neg__(self) -> Complex:
+        return Complex(-self.re, -self.im)
+
+    def scale(self, k: Lane | float) -> Complex:
+        """Both parts times a real."""
+        return Complex(self.re * k, self.im * k)
+
+    def conj(self) -> Complex:
+        return Complex(self.re, -self.im)
 
 
 def __getattr__(name: str) -> Any:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from frankentorch.lower.lanes import SMALL_FLOATS, Lane, Lanes
+from frankentorch.lower.lanes import SMALL_FLOATS, Complex, Lane, Lanes, is_float
 from frankentorch.lower.vmath import arith, explog, hyperbolic, special, trig
 from frankentorch.lower.vmath.arith import integer_floor_divide, integer_remainder
+from frankentorch.lower.vmath.complexes import COMPLEX_FUNCTIONS
 from frankentorch.lower.vmath.explog import integer_pow
 
-__all__ = ["FUNCTIONS", "INTEGER_FUNCTIONS", "LaneFunction", "apply"]
+__all__ = ["COMPLEX_FUNCTIONS", "FUNCTIONS", "INTEGER_FUNCTIONS", "LaneFunction", "apply"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,12 @@ class LaneFunction:
     ulp64: float
     unit: str = "result"
 
-    def __call__(self, L: Lanes, *args: Lane) -> Lane:
+    def __call__(self, L: Lanes, *args: Any) -> Any:
+        """The function on float lanes, on `Complex` pairs where it is in COMPLEX_FUNCTIONS, on integer lanes where in INTEGER_FUNCTIONS."""
+        if isinstance(args[0], Complex):
+            return COMPLEX_FUNCTIONS[self.name](L, *args)
+        if not is_float(args[0].ty):
+            return INTEGER_FUNCTIONS[self.name](L, *args)
         return self.call(L, *args)
 
     def bound(self, ty: str) -> float:

@@ -26,8 +26,8 @@ TIERS = {
 _names = itertools.count()
 
 
-def kernel_text(name: str, function: Callable[..., Any], types: Sequence[str], lanes: int = 16) -> str:
-    """LLVM IR of ``void name(ptr out, ptr a, ..., i64 n)``: the function over n elements, `lanes` at a time."""
+def kernel_text(name: str, function: Callable[..., Any], types: Sequence[str], lanes: int = 16) -> tuple[str, str]:
+    """LLVM IR (and result type) of ``void name(ptr out, ptr a, ..., i64 n)``: the function over n elements, `lanes` at a time."""
     fn = Function(name, [("ptr", "out"), *(("ptr", f"a{k}") for k in range(len(types))), ("i64", "n")])
     L = LLVMLanes(fn, lanes)
     with fn.loop("0", "%n", max(lanes, 1)) as loop:
