@@ -75,6 +75,7 @@ class Row(NamedTuple):
 ROWS: tuple[Row, ...] = (
     Row("eager", _switch, False, "run every op by itself: a window of one"),
     Row("cut", _cut, "", "where windows end besides observation: every N ops, or random:SEED (for tests)"),
+    Row("interp", _switch, False, "run by the reference interpreter, exact to the bit and slow, instead of compiled code"),
     Row("cache_dir", _path, "", "folder of compiled objects and plans; empty means the user's cache folder"),
     Row("cache_size", _size, 512 << 20, "bytes the cache folder may hold before its oldest entries go"),
     Row("cpu", _one_of("", "sse4.2", "avx2", "avx512"), "", "use no CPU feature above this tier"),
@@ -92,6 +93,7 @@ class Knobs:
 
     eager: bool
     cut: str
+    interp: bool
     cache_dir: str
     cache_size: int
     cpu: str

@@ -109,6 +109,15 @@ def canonicalise(spec: KernelSpec) -> Canon:
     return canon
 
 
+def reorder_kept(canon: Canon, order: Sequence[int]) -> None:
+    """Put the kept axes in another order, which no result depends on."""
+    place = {axis: k for k, axis in enumerate(order)}
+    rest = list(range(len(order), len(order) + len(canon.reduced)))
+    canon.kept = [canon.kept[a] for a in order]
+    canon.strides = [None if s is None else tuple(s[a] for a in [*order, *rest]) for s in canon.strides]
+    canon.iota_axis = {v: a if a is None else place.get(a, a) for v, a in canon.iota_axis.items()}
+
+
 def _merge(dims: Sequence[int], shape: tuple[int, ...], buffers: Sequence[tuple[int, ...]], fixed: set[object]) -> list[list[int]]:
     groups: list[list[int]] = []
     for d in dims:

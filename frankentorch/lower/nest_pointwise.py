@@ -18,13 +18,15 @@ from collections.abc import Sequence
 from xdsl.ir import SSAValue
 
 from frankentorch.lower.kernel import Word
-from frankentorch.lower.nest_canon import Canon
+from frankentorch.lower.nest_canon import Canon, reorder_kept
 from frankentorch.lower.nest_plan import Builder, Plan, item_bytes
 from frankentorch.lower.nest_values import Place, needed, step_cost, unroll_for
 from frankentorch.lower.translate import LaneOf
 
 UNIT = 4096
-TILE = (64, 128)
+# Rows and columns of a tile when some buffer is strided along the columns: few enough lines to stay in the first cache, even where a
+# power-of-two stride puts them all in few of its sets.
+TILE = (128, 32)
 
 
 def access_class(stride: int, size: int) -> str:
@@ -40,6 +42,7 @@ def plan_pointwise(canon: Canon, lane_of: LaneOf, pointers: Sequence[Word]) -> P
     """Plan a kernel without reductions."""
     if not canon.kept:
         canon.kept, canon.strides = [1], [None if s is None else (0,) for s in canon.strides]
+    _neighbours_next(canon)
     sizes, dtypes = canon.kept, buffer_dtypes(canon)
     roots = [v for v, _ in canon.spec.outputs]
     used = needed(canon, roots, lambda v: False)
@@ -85,6 +88,16 @@ def steps_key(canon: Canon) -> tuple[object, ...]:
     """What the steps are, without their shapes."""
     return tuple((s.op, s.args, s.attrs if s.op != "iota" else canon.iota_axis[canon.inputs + k], s.dtype)
                  for k, s in enumerate(canon.spec.steps)) + tuple(v for v, _ in canon.spec.outputs)
+
+
+def _neighbours_next(canon: Canon) -> None:
+    """Where an operand is strided along the innermost axis, make the axis along which it is densest the next one, so that tiles reuse lines."""
+    inner = len(canon.kept) - 1
+    for strides in canon.strides:
+        if strides is not None and inner > 1 and abs(strides[inner]) > 1:
+            axis = min(range(inner), key=lambda a: abs(strides[a]) or 1 << 62)
+            reorder_kept(canon, [a for a in range(inner) if a != axis] + [axis, inner])
+            return
 
 
 def _steady(canon: Canon, used: list[int], classes: dict[int, str], inner: int) -> list[int]:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from frankentorch.lower.kernel import Ptr, Scalar, Word
-from frankentorch.lower.nest_canon import Canon, canonicalise, classify
+from frankentorch.lower.nest_canon import Canon, canonicalise, classify, reorder_kept
 from frankentorch.lower.nest_columns import plan_columns
 from frankentorch.lower.nest_phases import accumulators, full_outputs
 from frankentorch.lower.nest_plan import BLOCK, Plan, Temp, item_bytes
@@ -53,16 +53,6 @@ def column_axis(canon: Canon) -> int | None:
     return best if unit(best) > unit(inner) and canon.kept[best] > NARROW else None
 
 
-def _with_last(canon: Canon, axis: int) -> None:
-    """Make a kept axis the last of them."""
-    order = [a for a in range(len(canon.kept)) if a != axis] + [axis]
-    place = {a: k for k, a in enumerate(order)}
-    rest = list(range(len(order), len(order) + len(canon.reduced)))
-    canon.kept = [canon.kept[a] for a in order]
-    canon.strides = [None if s is None else tuple(s[a] for a in [*order, *rest]) for s in canon.strides]
-    canon.iota_axis = {v: a if a is None else place.get(a, a) for v, a in canon.iota_axis.items()}
-
-
 @dataclass(slots=True)
 class _Planner:
     lane_of: LaneOf
@@ -84,7 +74,7 @@ class _Planner:
             return
         axis = column_axis(canon)
         if axis is not None:
-            _with_last(canon, axis)
+            reorder_kept(canon, [a for a in range(len(canon.kept)) if a != axis] + [axis])
         if canon.n > BLOCK and (axis is not None or canon.n > BLOCK * BLOCK or canon.n > 4 * BLOCK and canon.rows < FEW_ROWS):
             self._split(canon, pointers, columns=axis is not None)
         else:

@@ -34,7 +34,7 @@ def _ref_to(x: Any, dtype: Any) -> Any:
 
 to_row = call.TO = add_row(Row(
     "to", Kind.POINTWISE, "to(Tensor input, ScalarType dtype) -> Tensor", "The same values in another dtype.", infer=_infer_to, ref=_ref_to,
-    lane=lambda L, x, ty: L.convert(x, ty), vjp=lambda g, x, out: (call.cast(g, x.dtype),), public=False, method=False, grad_name="ToCopyBackward0"))
+    lane=lambda L, x, ty: L.convert(x, ty), vjp=lambda g, x, out: (call.cast(g, x.dtype),), public=False, method=False, grad_name="ToCopyBackward0", traits=frozenset(("convert",))))
 
 
 def _infer_clone(types: Any, attrs: Any) -> Any:

@@ -1,18 +1,166 @@
 """Programs: a window's instructions compiled, bound to memory, and run.
 
-Enters: a cut window. Leaves: concrete values for every slot that something refers to.
+Enters: a cut window. Leaves: concrete values for every slot that something refers to. A program is looked up by the window's
+instructions and the slots to store; running one is a single native call.
 """
 
 from __future__ import annotations
 
 import ctypes
+import sys
+import time
 from typing import Any
 
+from ..knobs import knobs
 from ..ops.record import Scalar, Sig, Value
+from ..ops.table import Kind
 from .memory import Buffer
 
+STATS = {"runs": 0, "builds": 0, "plans_loaded": 0, "extern": 0, "numpy": 0, "build_seconds": 0.0}
 
-def resolve_view(instrs: Any, starts: list[int], made_by: list[int], slot: int) -> tuple[int, int]:
+
+class Bound:
+    """A program with its kernels loaded: what a run fills in."""
+
+    __slots__ = ("run", "address", "program", "out_bytes", "arena", "outputs", "leaf_views", "leaf_args", "donated", "plan")
+
+    def __init__(self, plan: Any, kernels: list[int]) -> None:
+        from . import native
+
+        leaves: dict[Any, int] = {}
+        patches: list[list[tuple[int, int, int]]] = []
+        entries = []
+
+        def arg(key: Any) -> int:
+            if key not in leaves:
+                leaves[key] = len(patches)
+                patches.append([])
+            return leaves[key]
+
+        self.plan = plan
+        n_outs = len(plan.out_bytes)
+        for e, (entry, fn) in enumerate(zip(plan.entries, kernels, strict=True)):
+            words = []
+            for w, word in enumerate(entry.words):
+                if isinstance(word, int):
+                    words.append(word)
+                    continue
+                words.append(0)
+                if word[0] == "scalar":
+                    patches[arg(("leaf", word[1]))].append((e, w, 0))
+                    continue
+                place = plan.places[word[0]]
+                if place.kind == "leaf":
+                    patches[arg(("leaf", place.index))].append((e, w, word[1]))
+                elif place.kind == "out":
+                    patches[arg(("out", place.index))].append((e, w, word[1]))
+                else:
+                    patches[arg(("arena", 0))].append((e, w, place.index + word[1]))
+            entries.append((fn, words, entry.units, entry.grain))
+        order = [("leaf", k[1]) for k in leaves if k[0] == "leaf"]
+        order += [("out", i) for i in range(n_outs) if ("out", i) in leaves]
+        if ("arena", 0) in leaves:
+            order.append(("arena", 0))
+        self.leaf_args = [k[1] for k in order if k[0] == "leaf"]
+        unused = [i for i in range(n_outs) if ("out", i) not in leaves]
+        final = [patches[leaves[("leaf", i)]] for i in self.leaf_args]
+        final += [[] if i in unused else patches[leaves[("out", i)]] for i in range(n_outs)]
+        if plan.arena:
+            final.append(patches[leaves[("arena", 0)]] if ("arena", 0) in leaves else [])
+        self.program = native.Program(entries, final, len(final), max([e.scratch for e in plan.entries], default=0))
+        self.run = native.runner()
+        self.address = self.program.address
+        self.out_bytes = plan.out_bytes
+        self.arena = plan.arena
+        self.outputs = plan.outputs
+        self.leaf_views = plan.leaf_views
+        self.donated = plan.donated
+
+    def __call__(self, window: Any, refs: list[Any]) -> None:
+        leaves = window.leaves
+        args: list[Any] = []
+        for i in self.leaf_args:
+            v = leaves[i]
+            args.append(v.num if v.__class__ is Scalar else v.buf.ptr + v.offset)
+        outs = [Buffer(n) for n in self.out_bytes]
+        for b in outs:
+            args.append(b.ptr)
+        arena = None
+        if self.arena:
+            arena = Buffer(self.arena)
+            args.append(arena.ptr)
+        self.run(self.address, *args)
+        for slot, i, offset in self.outputs:
+            v = refs[slot]()
+            if v is not None:
+                v.buf = outs[i]
+                v.offset = offset
+                v.trace = None
+        for slot, i, offset in self.leaf_views:
+            v = refs[slot]()
+            if v is not None:
+                leaf = leaves[i]
+                v.buf = leaf.buf
+                v.offset = leaf.offset + offset
+                v.trace = None
+
+
+PROGRAMS: dict[Any, Bound] = {}
+
+
+def execute(window: Any, reason: str) -> None:
+    """Run a cut window."""
+    refs = window.refs
+    live = tuple([slot for slot, r in enumerate(refs) if r is not None and r() is not None])
+    effects = any(sig.row.kind is Kind.RANDOM for sig, _ in window.instrs)
+    if not live and not effects:
+        return
+    if knobs.interp:
+        interpret_window(window, [(s, v) for s in live if (v := refs[s]()) is not None])
+        return
+    donors = _donors(window) if window.updates else {}
+    key = (tuple(window.instrs), live, tuple(donors.items()), knobs.cpu)
+    bound = PROGRAMS.get(key)
+    if bound is None:
+        bound = PROGRAMS[key] = build(window.instrs, live, donors)
+    STATS["runs"] += 1
+    if knobs.debug >= 2:
+        print(f"ft: run {len(window.instrs)} instructions ({reason}), {len(bound.plan.entries)} kernels", file=sys.stderr)
+    bound(window, refs)
+
+
+def _donors(window: Any) -> dict[int, int]:
+    """Slots that may take the memory of the leaf they replace: nothing else refers to its buffer."""
+    found: dict[int, int] = {}
+    for i, (slot, old) in enumerate(window.updates):
+        window.updates[i] = None
+        if old.trace is not window or old.buf is None or old.buf.exposed or old.buf.owner is not None or old.type.nbytes == 0:
+            continue
+        leaf_slot = old.slot
+        # references to the value: the window's list of leaves, `old`, getrefcount's argument; to its buffer: the value, and the argument
+        if sys.getrefcount(old) <= 3 and sys.getrefcount(old.buf) <= 2 and old.offset == 0 and leaf_slot not in found.values():
+            found[slot] = leaf_slot
+    return found
+
+
+def build(instrs: list[tuple[Sig, tuple[int, ...]]], live: tuple[int, ...], donors: dict[int, int]) -> Bound:
+    """Plan, compile and bind."""
+    from ..lower.program import build_plan
+    from . import jit, native, objects
+
+    began = time.perf_counter()
+    plan = build_plan(instrs, live, donors, jit.current_tier(), native.get_num_threads())
+    kernels = [objects.get(e.text, e.symbol) for e in plan.entries]
+    bound = Bound(plan, kernels)
+    STATS["builds"] += 1
+    STATS["build_seconds"] += time.perf_counter() - began
+    if knobs.debug:
+        print(f"ft: built a program of {len(plan.entries)} kernels from {len(instrs)} instructions in "
+              f"{(time.perf_counter() - began) * 1e3:.1f} ms", file=sys.stderr)
+    return bound
+
+
+def resolve_view(instrs: Any, made_by: list[int], slot: int) -> tuple[int, int]:
     """The (slot, byte offset) whose memory a movement's result lies in."""
     offset = 0
     while True:
@@ -23,29 +171,12 @@ def resolve_view(instrs: Any, starts: list[int], made_by: list[int], slot: int) 
         slot = args[0]
 
 
-def slot_makers(instrs: list[tuple[Sig, tuple[int, ...]]]) -> list[int]:
-    """For each slot, the instruction that makes it."""
-    made_by: list[int] = []
-    for k, (sig, _) in enumerate(instrs):
-        made_by.extend([k] * len(sig.outs))
-    return made_by
-
-
-def execute(window: Any, reason: str) -> None:
-    """Run a cut window."""
-    instrs = window.instrs
-    live = [(slot, v) for slot, r in enumerate(window.refs) if r is not None and (v := r()) is not None and v.buf is None]
-    if not live:
-        return
-    interpret_window(window, live)
-
-
 def interpret_window(window: Any, live: list[tuple[int, Value]]) -> None:
     """Run by the reference interpreter (FT_INTERP, and tests)."""
     from ..ir.interp import Memory, interpret
 
     instrs = window.instrs
-    made_by = slot_makers(instrs)
+    made_by = [k for k, (sig, _) in enumerate(instrs) for _ in sig.outs]
     leaves: list[Any] = []
     for v in window.leaves:
         if isinstance(v, Scalar):
@@ -55,15 +186,15 @@ def interpret_window(window: Any, live: list[tuple[int, Value]]) -> None:
         extent = 1 + sum((n - 1) * s for n, s in zip(t.shape, t.strides, strict=True)) if t.numel else 0
         flat = v.buf.as_numpy(t.dtype.np, ((v.buf.nbytes - v.offset) // t.dtype.itemsize if extent else 0,), None, v.offset)
         leaves.append(Memory(flat, 0, t))
-    slots = interpret(instrs, leaves)
+    slots = interpret(instrs, leaves, exact=True)
     leaf_of = {}
     it = iter(window.leaves)
     for k, (sig, _) in enumerate(instrs):
-        if sig.row.name == "leaf":
+        if sig.row.kind is Kind.LEAF:
             leaf_of[k] = next(it)
     made: dict[int, Buffer] = {}
     for slot, v in live:
-        base, offset = resolve_view(instrs, [], made_by, slot)
+        base, offset = resolve_view(instrs, made_by, slot)
         leaf = leaf_of.get(made_by[base])
         if leaf is not None:
             v.buf, v.offset = leaf.buf, leaf.offset + offset

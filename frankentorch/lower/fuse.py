@@ -1,0 +1,166 @@
+"""Fusion: which instructions share a kernel.
+
+Enters: a program's instructions and the slots that must be stored. Leaves: groups of instruction indices, in execution order. The
+rule is structural (shapes, kinds, order of recording) and never asks what is stored, so what is observed cannot change kernels.
+
+A *nest* group is one iteration space: pointwise ops over a shape S, reductions of S over one set of axes, and pointwise ops over the
+reduced (keepdim) form. An op joins the first group, from that of its latest operand on, which it fits: a producer's group, or a
+later one that shares an operand with it. Every other op is a group of its own. Movement ops are in no group: they are strided access to a
+stored value, so reading through one ends a group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ..ops.record import Sig
+from ..ops.table import Kind
+
+MAX_STEPS = 48
+MAX_BUFFERS = 24
+NEST = (Kind.POINTWISE, Kind.REDUCE, Kind.CREATE)
+Instr = tuple[Sig, tuple[int, ...]]
+
+
+@dataclass(slots=True)
+class Group:
+    """A kernel being formed. `form[slot]` is the keepdim shape of each value it makes."""
+
+    members: list[int] = field(default_factory=list)
+    nest: bool = False
+    space: tuple[int, ...] = ()
+    dims: tuple[int, ...] | None = None
+    form: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    reads: set[int] = field(default_factory=set)
+
+    def row_shape(self) -> tuple[int, ...] | None:
+        if self.dims is None:
+            return None
+        return tuple(1 if i in self.dims else n for i, n in enumerate(self.space))
+
+
+def slot_starts(instrs: Sequence[Instr]) -> list[int]:
+    """The first slot of each instruction."""
+    starts, at = [], 0
+    for sig, _ in instrs:
+        starts.append(at)
+        at += len(sig.outs)
+    return starts
+
+
+def reduction_of(sig: Sig) -> str | None:
+    """The combining operation of a reduction row."""
+    for trait in sig.row.traits:
+        if trait.startswith("reduce:"):
+            return trait[7:]
+    return None
+
+
+def keepdim_shape(sig: Sig) -> tuple[int, ...]:
+    dims = sig.attrs[0]
+    return tuple(1 if i in dims else n for i, n in enumerate(sig.types[0].shape))
+
+
+def needed(instrs: Sequence[Instr], outputs: Sequence[int]) -> set[int]:
+    """Instructions that an output or an effect depends on."""
+    starts = slot_starts(instrs)
+    made_by = [k for k, (sig, _) in enumerate(instrs) for _ in sig.outs]
+    keep: set[int] = set()
+    stack = [made_by[s] for s in outputs]
+    stack += [k for k, (sig, _) in enumerate(instrs) if sig.row.kind is Kind.RANDOM]
+    while stack:
+        k = stack.pop()
+        if k not in keep:
+            keep.add(k)
+            stack.extend(made_by[a] for a in instrs[k][1])
+    _ = starts
+    return keep
+
+
+def groups(instrs: Sequence[Instr], outputs: Sequence[int]) -> list[list[int]]:
+    """Groups of instruction indices in execution order (leaves and movement ops are in none)."""
+    return [g.members for g in form_groups(instrs, outputs)]
+
+
+def form_groups(instrs: Sequence[Instr], outputs: Sequence[int]) -> list[Group]:
+    starts = slot_starts(instrs)
+    keep = needed(instrs, outputs)
+    made: list[Group] = []
+    home: dict[int, int] = {}
+    base: dict[int, int] = {}
+    for k, (sig, args) in enumerate(instrs):
+        if k not in keep or sig.row.kind is Kind.LEAF:
+            continue
+        if sig.row.view is not None:
+            base[starts[k]] = base.get(args[0], args[0])
+            continue
+        first = 0
+        for a in args:
+            root = base.get(a, a)
+            g = home.get(root)
+            if g is not None:
+                first = max(first, g if a == root and made[g].nest else g + 1)
+        group = None
+        if sig.row.kind in NEST:
+            for at in range(first, len(made)):
+                if _fits(made[at], instrs, k, args, at, home):
+                    group = at
+                    break
+        if group is None:
+            group = len(made)
+            made.append(_open(sig))
+        _join(made[group], sig, args, k, starts[k])
+        for j in range(len(sig.outs)):
+            home[starts[k] + j] = group
+    return made
+
+
+def _open(sig: Sig) -> Group:
+    g = Group()
+    if sig.row.kind in NEST:
+        g.nest = True
+        g.space = sig.types[0].shape if sig.row.kind is Kind.REDUCE else sig.outs[0].shape
+    return g
+
+
+def _join(g: Group, sig: Sig, args: Sequence[int], k: int, slot: int) -> None:
+    g.members.append(k)
+    g.reads.update(args)
+    if sig.row.kind is Kind.REDUCE:
+        g.dims = sig.attrs[0]
+        g.form[slot] = keepdim_shape(sig)
+    else:
+        g.form[slot] = sig.outs[0].shape
+
+
+def _fits(g: Group, instrs: Sequence[Instr], k: int, args: Sequence[int], at: int, home: dict[int, int]) -> bool:
+    if not g.nest or len(g.members) >= MAX_STEPS:
+        return False
+    sig = instrs[k][0]
+    inside = [a for a in args if home.get(a) == at]
+    if not inside and not any(a in g.reads for a in args):
+        return False
+    if len(g.reads) + len(g.members) > MAX_STEPS + MAX_BUFFERS:
+        return False
+    if sig.row.kind is Kind.REDUCE:
+        if sig.types[0].shape != g.space or 0 in g.space:
+            return False
+        if g.dims is not None and g.dims != sig.attrs[0]:
+            return False
+        if g.dims is None and _ambiguous(g, sig.attrs[0]):
+            return False
+    else:
+        shape = sig.outs[0].shape
+        if shape != g.space and shape != g.row_shape():
+            return False
+    for a in inside:
+        made_by_shape = g.form[a]
+        operand = sig.types[list(args).index(a)]
+        if operand.shape != made_by_shape:
+            return False
+    return True
+
+
+def _ambiguous(g: Group, dims: tuple[int, ...]) -> bool:
+    return not dims
