@@ -49,6 +49,7 @@ def case(n: int, ci: int, co: int, size: tuple[int, ...], kernel: tuple[int, ...
 CASES = [
     case(2, 3, 5, (6, 7), (3, 3), padding=1), case(1, 17, 33, (5, 15), (3, 3), padding=1), case(2, 4, 6, (9, 8), (3, 2), 2, 1, 1, 2),
     case(1, 2, 16, (7, 9), (3, 3), 1, 2, 2), case(2, 1, 3, (12, 13), (5, 5), 3, 2), case(1, 6, 6, (5, 17), (3, 3), 1, 1, 1, 6),
+    case(2, 35, 35, (6, 19), (3, 3), 1, 1, 1, 35), case(2, 18, 18, (9, 8), (5, 3), 2, 2, 2, 18), case(1, 2, 2, (3, 4, 18), (3, 3, 3), 1, 1, 1, 2),
     case(2, 45, 3, (3, 4), (3, 3), padding=1), case(1, 130, 2, (2, 2), (3, 3), padding=1), case(3, 8, 31, (4, 5), (1, 1)),
     case(2, 8, 4, (5, 5), (1, 1), 2), case(2, 3, 4, (20,), (5,), 2, 2), case(1, 2, 35, (1,), (3,), padding=1),
     case(1, 2, 3, (3, 4, 5), (2, 3, 2), 1, 1), case(1, 4, 4, (4, 4, 4), (3, 3, 3), 2, 1, 1, 2), case(1, 2, 2, (4, 4), (2, 2), 3, 3),
@@ -196,8 +197,8 @@ def test_torch(c: Case) -> None:
 
 @pytest.mark.parametrize("dtype", ["f64", "bf16", "f16", "i32"])
 @pytest.mark.parametrize("kind", ["forward", "input_grad", "weight_grad"])
-def test_dtypes(kind: str, dtype: str) -> None:
-    c = case(2, 5, 18, (4, 6), (3, 2), 1, 1)
+@pytest.mark.parametrize("c", [case(2, 5, 18, (4, 6), (3, 2), 1, 1), case(2, 9, 9, (3, 10), (3, 2), 1, 1, 1, 9)], ids=["dense", "depthwise"])
+def test_dtypes(kind: str, dtype: str, c: Case) -> None:
     x, w, g = tensors_of(c, dtype)
     want = narrow(reference(kind, c, *(widen(t, dtype) for t in (x, w, g))), dtype, compute_type(dtype))
     for tier in TIERS:
@@ -221,8 +222,8 @@ def test_padding_is_skipped() -> None:
 
 
 @pytest.mark.parametrize("layout", ["c", "l"])
-@pytest.mark.parametrize("c", [case(2, 3, 40, (6, 7), (3, 3), padding=1), case(2, 8, 31, (4, 5), (1, 1)), case(1, 4, 6, (5, 5), (3, 3), 1, 1, 1, 2)],
-                         ids=["spatial", "pointwise", "groups"])
+@pytest.mark.parametrize("c", [case(2, 3, 40, (6, 7), (3, 3), padding=1), case(2, 8, 31, (4, 5), (1, 1)), case(1, 4, 6, (5, 5), (3, 3), 1, 1, 1, 2),
+                               case(1, 20, 20, (5, 18), (3, 3), 1, 1, 1, 20)], ids=["spatial", "pointwise", "groups", "depthwise"])
 def test_bias(c: Case, layout: str) -> None:
     x, w, g = tensors_of(c)
     bias = data(np.random.default_rng(1), "f32", (c.co,))

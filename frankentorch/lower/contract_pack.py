@@ -49,15 +49,24 @@ def _masked(m: Machine) -> bool:
 
 def load_part(f: Function, m: Machine, dtype: str, p: str, count: str) -> str:
     """`count` < lanes adjacent elements as a compute vector; the other lanes are zero."""
+    if _masked(m):
+        return load_masked(f, m, dtype, p, first_lanes(f, m.lanes, count))
+    size = size_of(dtype)
+    return to_compute(f, m, dtype, load_strided_raw(f, llvm_type(dtype), size, m.lanes, p, str(size), count), m.lanes)
+
+
+def load_masked(f: Function, m: Machine, dtype: str, p: str, mask: str) -> str:
+    """The lanes of `mask` as a compute vector, zero elsewhere, on tiers that have masks."""
     scalar, size = llvm_type(dtype), size_of(dtype)
     type_ = _vector(scalar, m.lanes)
-    if _masked(m):
-        mask = first_lanes(f, m.lanes, count)
-        raw = f.call(f"llvm.masked.load.{_mangled(scalar, m.lanes)}.p0", type_,
-                     [(f"ptr align {size}", p), (_vector("i1", m.lanes), mask), (type_, "zeroinitializer")])
-    else:
-        raw = load_strided_raw(f, scalar, size, m.lanes, p, str(size), count)
+    raw = f.call(f"llvm.masked.load.{_mangled(scalar, m.lanes)}.p0", type_,
+                 [(f"ptr align {size}", p), (_vector("i1", m.lanes), mask), (type_, "zeroinitializer")])
     return to_compute(f, m, dtype, raw, m.lanes)
+
+
+def load_whole_or_part(f: Function, m: Machine, dtype: str, p: str, count: str) -> str:
+    """The first `count` <= lanes adjacent elements as a compute vector."""
+    return load_lanes(f, m, dtype, p, str(size_of(dtype)), count)
 
 
 def store_part(f: Function, m: Machine, dtype: str, value: str, p: str, count: str) -> None:
@@ -131,15 +140,12 @@ def _pack_columns(f: Routine, m: Machine, dtype: str, exact: bool) -> None:
         with f.loop("0", "%kc") as k:
             copy_run(f, m, dtype, offset(f, "%src", arith(f, "mul", k.iv, "%k"), 1), offset(f, "%dst", k.iv, K_PITCH * m.size), "%rows", exact)
         return
-    scalar, size = llvm_type(dtype), size_of(dtype)
     flags = _vector("i1", m.lanes)
     masks = [first_lanes(f, m.lanes, maximum(f, arith(f, "sub", "%rows", first), "0")) for first in range(0, m.rows[0], m.lanes)]
     with f.loop("0", "%kc", carried=[("ptr", "%src"), ("ptr", "%dst")]) as k:
         for i, mask in enumerate(masks):
-            raw = f.call(f"llvm.masked.load.{_mangled(scalar, m.lanes)}.p0", _vector(scalar, m.lanes),
-                         [(f"ptr align {size}", offset(f, k.vars[0], str(i * m.lanes), size)), (flags, mask),
-                          (_vector(scalar, m.lanes), "zeroinitializer")])
-            value, to = to_compute(f, m, dtype, raw, m.lanes), offset(f, k.vars[1], str(i * m.lanes), m.size)
+            value = load_masked(f, m, dtype, offset(f, k.vars[0], str(i * m.lanes), size_of(dtype)), mask)
+            to = offset(f, k.vars[1], str(i * m.lanes), m.size)
             if exact:
                 f.call(f"llvm.masked.store.{_mangled(m.scalar, m.lanes)}.p0", "void",
                        [(m.vector, value), (f"ptr align {m.size}", to), (flags, mask)])

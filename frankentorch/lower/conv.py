@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import gcd, prod
 
-from frankentorch.lower import conv_gather, conv_weight
+from frankentorch.lower import conv_depthwise, conv_gather, conv_weight
 from frankentorch.lower.contract import Epilogue, EpilogueOperand, _Hold, assemble, blocks_of, lower_matmul
 from frankentorch.lower.contract_micro import CHUNK, GROUP, K_PITCH, PANEL, ROW_PITCH, machine, size_of
 from frankentorch.lower.kernel import Lowered, Ptr, Word
@@ -126,6 +126,8 @@ def lower_conv(kind: str, dtype: str, x_shape: Sequence[int], w_shape: Sequence[
     pointwise = _pointwise(kind, dtype, g, tier, epilogue, first, second, result, threads)
     if pointwise is not None:
         return pointwise
+    if g.groups > 1 and g.x[1] == g.groups == g.y[1] and prod(g.w[2:]) <= conv_depthwise.MAX_TAPS:
+        return [_depthwise(kind, dtype, g, tier, epilogue, first, second, result)]
     return [_gather(kind, dtype, g, tier, epilogue, first, second, result, threads)]
 
 
@@ -170,8 +172,7 @@ def _gather(kind: str, dtype: str, g: Geometry, tier: str, epilogue: Epilogue | 
     w_out, w_in, w_tap = g.w_strides[0], g.w_strides[1], g.w_strides[2:]
     channels, outputs = source[1] // g.groups, target[1] // g.groups
     w_n, w_c = (w_out, w_in) if forward else (w_in, w_out)
-    classes = [forward_classes(target[2 + i], source[2 + i], g.w[2 + i], g.stride[i], g.padding[i], g.dilation[i]) if forward else
-               gradient_classes(target[2 + i], source[2 + i], g.w[2 + i], g.stride[i], g.padding[i], g.dilation[i]) for i in range(3)]
+    classes = _classes(forward, g)
     k = prod(g.w[2:]) * channels
     chunks = max(1, -(-k // CHUNK))
     most = max(mach.columns, 1_500_000 // (chunks * PANEL * mach.size) // mach.columns * mach.columns)
@@ -194,9 +195,7 @@ def _gather(kind: str, dtype: str, g: Geometry, tier: str, epilogue: Epilogue | 
     slot_bytes = tile * n_block * mach.size
     totals_at = _align(slots_at + slot_bytes)
     scratch = totals_at + (slot_bytes if chunks > GROUP else 0)
-    class_words = [[word for c in axis for word in (c.start * t * size, c.step * t * size, c.count, c.first_tap, c.tap_step, c.taps,
-                                                     c.source * s * size, c.source_tap * s * size, c.source_step * s * size)]
-                   for axis, t, s in zip(classes, t_strides[2:], s_strides[2:], strict=True)]
+    class_words = _class_words(classes, s_strides, t_strides, size)
     operands = epilogue.operands if epilogue else ()
     at = conv_gather.EPILOGUE + conv_gather.EPILOGUE_WORDS * len(operands)
     class_at = [at, at + len(class_words[0]), at + len(class_words[0]) + len(class_words[1])]
@@ -216,6 +215,51 @@ def _gather(kind: str, dtype: str, g: Geometry, tier: str, epilogue: Epilogue | 
     # A thread packs the weights again for each part of the units it is given.
     grain = max(1, min(units // (4 * threads), 4_000_000 // max(1, pixels * n_block * k)))
     return Lowered(text, symbol, args, units, grain, scratch)
+
+
+def _classes(forward: bool, g: Geometry) -> list[list[Progression]]:
+    if forward:
+        return [forward_classes(g.y[2 + i], g.x[2 + i], g.w[2 + i], g.stride[i], g.padding[i], g.dilation[i]) for i in range(3)]
+    return [gradient_classes(g.x[2 + i], g.y[2 + i], g.w[2 + i], g.stride[i], g.padding[i], g.dilation[i]) for i in range(3)]
+
+
+def _class_words(classes: list[list[Progression]], s_strides: tuple[int, ...], t_strides: tuple[int, ...], size: int) -> list[list[int]]:
+    """The class records of each axis (conv_gather.CLASS_WORDS)."""
+    return [[word for c in axis for word in (c.start * t * size, c.step * t * size, c.count, c.first_tap, c.tap_step, c.taps,
+                                             c.source * s * size, c.source_tap * s * size, c.source_step * s * size)]
+            for axis, t, s in zip(classes, t_strides[2:], s_strides[2:], strict=True)]
+
+
+def _depthwise(kind: str, dtype: str, g: Geometry, tier: str, epilogue: Epilogue | None, first: Word, second: Word, result: Word) -> Lowered:
+    mach, size = machine(dtype, tier), size_of(dtype)
+    forward = kind == "forward"
+    s_strides, t_strides = (g.x_strides, g.y_strides) if forward else (g.y_strides, g.x_strides)
+    classes = _classes(forward, g)
+    by = "channel" if s_strides[1] == 1 else "pixel"
+    step = classes[2][0].source_step
+    unit = by == "channel" or step * s_strides[4] == 1
+    blocks = -(-g.groups // mach.lanes) if by == "channel" else g.groups
+    out_lane = t_strides[1] if by == "channel" else t_strides[4] * classes[2][0].step
+    words = _class_words(classes, s_strides, t_strides, size)
+    operands = epilogue.operands if epilogue else ()
+    at = conv_depthwise.EPILOGUE + 2 * len(operands)
+    args: list[Word] = [first, second, result, g.groups, g.x[0], s_strides[0] * size, s_strides[1] * size, g.w_strides[0] * size,
+                        *(s * size for s in g.w_strides[2:]), t_strides[0] * size, t_strides[1] * size, *g.w[2:], blocks, *map(len, classes),
+                        at, at + len(words[0]), at + len(words[0]) + len(words[1]), step * s_strides[4] * size, out_lane * size]
+    for o in operands:
+        args += [o.word, o.strides[0] * size_of(o.dtype)]
+    for axis in words:
+        args += axis
+    text, symbol = _depthwise_text(dtype, by, unit, tier, epilogue.key if epilogue else "", _Hold(epilogue))
+    work = prod(g.y[2:]) * prod(g.w[2:]) * (mach.lanes if by == "channel" else 1)
+    return Lowered(text, symbol, args, g.x[0] * blocks, max(1, 200_000 // max(1, work)),
+                   conv_depthwise.scratch_bytes(prod(g.w[2:]), len(operands)))
+
+
+@lru_cache(maxsize=64)
+def _depthwise_text(dtype: str, by: str, unit: bool, tier: str, key: str, hold: _Hold) -> tuple[str, str]:
+    symbol = "_".join(["conv_depthwise", dtype, by, "unit" if unit else "strided", tier.replace(".", ""), *([key] if key else [])])
+    return assemble([conv_depthwise.routine(symbol, machine(dtype, tier), dtype, by, unit, hold.epilogue)]), symbol
 
 
 def _align(x: int) -> int:
