@@ -63,7 +63,7 @@ class Graph:
     def step(self, op: str, *args: tuple[str, int], dtype: str, dims: tuple[int, ...] | None = None, **attrs: object) -> tuple[str, int]:
         shapes = [self._pending[k][4] if where == "step" else () if self.operands[k].is_scalar else self.operands[k].shape
                   for where, k in args]
-        shape = tuple(np.broadcast_shapes(*shapes, (1,) * len(self.shape))) if args else self.shape
+        shape = tuple(np.broadcast_shapes(*shapes)) if any(shapes) else self.shape
         if dims is not None:
             shape = tuple(1 if d in dims else s for d, s in enumerate(self.shape))
             attrs["dims"] = dims

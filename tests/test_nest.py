@@ -82,6 +82,30 @@ def test_views(view: str, n: int) -> None:
         check(g.spec((out, strides)), g.arrays)
 
 
+def test_complex_constants_and_conversions() -> None:
+    g = Graph((5, 40))
+    z = g.input(rand((5, 40), "c64"), "c64")
+    y = g.step("mul", z, g.step("full", dtype="c64", value=1.5 - 2j), dtype="c64")
+    outs = [g.step("to", y, dtype=dtype) for dtype in ("c128", "f32", "i1")]
+    back = g.step("to", outs[1], dtype="c64")
+    check(g.spec(*((v, None) for v in (*outs, back))), g.arrays)
+
+
+def test_what_is_not_one_nest_is_refused() -> None:
+    from frankentorch.lower.nest import NotOneNest, lower_nest
+    from tests.nest_helper import LANE_OF
+
+    g = Graph((4, 5))
+    x = g.input(rand((4, 5)), "f32")
+    both = g.spec((g.step("sum", x, dtype="f32", dims=(0,)), None), (g.step("sum", x, dtype="f32", dims=(1,)), None))
+    g = Graph((4, 5))
+    column = g.step("neg", g.input(rand((4, 1)), "f32"), dtype="f32")
+    small = g.spec((column, None), (g.step("add", column, g.input(rand((4, 5)), "f32"), dtype="f32"), None))
+    for spec in (both, small):
+        with pytest.raises(NotOneNest):
+            lower_nest(spec, LANE_OF)
+
+
 def test_zero_dimensional() -> None:
     g = Graph(())
     out = g.step("neg", g.input(rand(()), "f32"), dtype="f32")

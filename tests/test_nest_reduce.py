@@ -93,6 +93,15 @@ def test_long_reductions_in_blocks(shape: tuple[int, ...], dims: tuple[int, ...]
         check(g.spec((g.out, None)), g.arrays)  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("dtype", ["c64", "c128"])
+def test_complex_sums_and_products(dtype: str) -> None:
+    for shape, dims in (((7, 50), (1,)), ((7, 50), (0,)), ((20000,), (0,)), ((5000, 3), (0,)), ((4, 6, 21), (0, 2))):
+        for kind in ("sum", "prod"):
+            g = reduced(kind, dtype, rand(shape, dtype), dims)
+            shifted = g.step("sub", ("in", 0), g.out, dtype=dtype)  # type: ignore[attr-defined]
+            check(g.spec((g.out, None), (shifted, None)), g.arrays)  # type: ignore[attr-defined]
+
+
 def softmax(g: Graph, x: Any, dims: tuple[int, ...]) -> Any:
     shifted = g.step("sub", x, g.step("max", x, dtype="f32", dims=dims), dtype="f32")
     e = g.step("exp", shifted, dtype="f32")

@@ -6,7 +6,7 @@ An op stands for much: a strip is a whole vector loop with its tail, a `loops.la
 only as text. A kernel is 10 to 60 ops, since building one costs about 20 us.
 
 Types are `index` (i64), `!loops.ptr`, and `!loops.lanes<"f32">`: sixteen lanes of a lane code. An *accumulator* is one lanes value,
-or two for argmax and argmin (the best value and its index).
+or two: for argmax and argmin the best value and its index, for complex sums both parts (which one complex value joins).
 """
 
 from __future__ import annotations
@@ -342,7 +342,8 @@ class CombineOp(IRDLOperation):
     def verify_(self) -> None:
         _one_of("combine", self.kind, KINDS)
         wanted = 2 if self.kind.data.startswith("arg") else 1
-        _require(len(self.accs) == len(self.xs) == len(self.results_) == wanted, "L9", f"combine: {wanted} values on each side are due")
+        _require(wanted <= len(self.accs) == len(self.results_) <= 2, "L9", f"combine: {wanted} accumulators are due")
+        _require(wanted <= len(self.xs) <= len(self.accs), "L9", "combine: as many values as accumulators are due")
 
 
 @irdl_op_definition

@@ -16,8 +16,9 @@ from frankentorch.lower.spec import REDUCTIONS, KernelSpec, Step
 class NotOneNest(ValueError):
     """The spec does not fit one loop nest.
 
-    Cause: its reductions run over different axes. Example: ``x.sum(0) + x.sum(1).sum()`` fused into one kernel.
-    Remedy: fusion cuts between reductions whose `dims` differ.
+    Cause: its reductions run over different axes, or an output is smaller than the iteration space along an axis that is not reduced.
+    Example: ``x.sum(0) + x.sum(1).sum()`` fused into one kernel. Remedy: fusion cuts between reductions whose `dims` differ, and
+    gives each unreduced output the whole shape.
     """
 
 
@@ -86,6 +87,10 @@ def canonicalise(spec: KernelSpec) -> Canon:
     """The canonical form of a spec none of whose axes is empty, except perhaps reduced ones."""
     shape = spec.shape
     dims = reduced_dims(spec)
+    for value, _ in spec.outputs:
+        small = [d for d, (have, full) in enumerate(zip(spec.shape_of(value), shape, strict=True)) if have != full]
+        if any(d not in (dims or ()) for d in small):
+            raise NotOneNest(f"output {value} has shape {spec.shape_of(value)} in an iteration space of {shape}")
     buffers = _buffer_strides(spec, shape)
     held = [b for b in buffers if b is not None]
     iotas = {len(spec.operands) + k: step.attr("dim")

@@ -23,13 +23,13 @@ from xdsl.ir import SSAValue
 
 from frankentorch.lower.kernel import Word
 from frankentorch.lower.nest_canon import Canon
-from frankentorch.lower.nest_phases import Sweep, accumulators, full_outputs, sweeps
+from frankentorch.lower.nest_phases import Sweep, accumulators, finished, full_outputs, sweeps
 from frankentorch.lower.nest_plan import BLOCK, LANES, Builder, Plan, item_bytes
 from frankentorch.lower.nest_pointwise import access_class, buffer_dtypes, steps_key
 from frankentorch.lower.nest_values import Place, needed, unroll_for
 from frankentorch.lower.translate import LaneOf
 
-WIDTH = 256
+WIDTH = 128
 Partial = Sequence[Sequence[Word]]
 
 
@@ -53,11 +53,15 @@ def plan_columns(canon: Canon, lane_of: LaneOf, pointers: Sequence[Word], partia
     template = _Columns(canon, passes, classes, dtypes, stores, partial is not None)
     structure = (steps_key(canon), tuple(classes.items()), tuple(dtypes), len(canon.kept), len(canon.reduced), partial is not None,
                  tuple(s.key() for s in passes), tuple(s.cost for s in passes), tuple(stores))
-    groups = -(-canon.kept[-1] // WIDTH) * (canon.rows // canon.kept[-1])
-    units = groups * (words["blocks"] if partial is not None else 1)  # type: ignore[operator]
-    per_unit = min(canon.n, BLOCK if partial is not None else canon.n) * min(canon.kept[-1], WIDTH)
+    units = words["groups"] * (canon.rows // canon.kept[-1]) * (words["blocks"] if partial is not None else 1)  # type: ignore[operator]
+    per_unit = min(canon.n, BLOCK if partial is not None else canon.n) * min(canon.kept[-1], words["width"])  # type: ignore[type-var]
     grain = max(1, 32768 // max(1, per_unit * sum(max(1, s.cost // 8) for s in passes)))
     return Plan("columns", structure, words, template.build, units, grain, template.scratch + 64)
+
+
+def unit_width(canon: Canon) -> int:
+    """Columns of a work unit: wide ones read memory in longer runs, narrow ones give more threads something to do."""
+    return WIDTH if canon.rows >= 16 * WIDTH else WIDTH // 2
 
 
 def _words(canon: Canon, buffers: Sequence[int], classes: dict[int, str], pointers: Sequence[Word], used: Sequence[int]) -> dict[str, Word]:
@@ -65,7 +69,8 @@ def _words(canon: Canon, buffers: Sequence[int], classes: dict[int, str], pointe
     words: dict[str, Word] = {f"p{k}": pointers[k] for k in buffers}
     words |= {f"scalar{v}": pointers[v] for v in used if v < canon.inputs and canon.spec.operands[v].is_scalar}
     words |= {f"size{a}": size for a, size in enumerate(canon.kept[:-1]) if a}
-    words["columns"], words["groups"] = canon.kept[-1], -(-canon.kept[-1] // WIDTH)
+    width = unit_width(canon)
+    words["columns"], words["width"], words["groups"] = canon.kept[-1], width, -(-canon.kept[-1] // width)
     words["n"], words["rows"] = canon.n, canon.rows
     words |= {f"size{rank + a}": size for a, size in enumerate(canon.reduced) if a}
     for k in buffers:
@@ -87,7 +92,7 @@ class _Columns:
         top = max((sum(len(accumulators(canon, v)) for v in s.reductions) for s in passes), default=0) * LANES * WIDTH * 8
         for value in self._column_values():
             self.offsets[value] = top
-            top += WIDTH * 8
+            top += WIDTH * 16
         self.scratch = top
 
     def _column_values(self) -> list[int]:
@@ -106,7 +111,7 @@ class _Columns:
             unit, self.block = b.split(unit, [b.word("blocks")])
         self.outer, group = b.split(unit, [b.word("groups")])
         self.indices = list(b.split(self.outer, [b.word(f"size{a}") for a in range(1, self.axis)])) if self.axis else []
-        self.first, last = b.chunk(group, b.const(WIDTH), b.word("columns"))
+        self.first, last = b.chunk(group, b.word("width"), b.word("columns"))
         self.width = b.calc("sub", last, self.first)
         self.bases = {}
         for k in self.classes:
@@ -195,7 +200,7 @@ class _Columns:
             here = rows[at:at + len(ts)]
             at += len(ts)
             xs = [place.value(a) for a in step.args]
-            if len(xs) < len(ts):
+            if step.op.startswith("arg") and len(xs) < len(ts):
                 xs.append(b.iota("rows", flat, "i64"))
             old = [b.load("unit", t, row, index) for t, row in zip(ts, here, strict=True)]
             for new, row in zip(b.combine(step.op, old, xs), here, strict=True):
@@ -222,9 +227,9 @@ class _Columns:
             place = self._place(strip.index, self.bases, ())
             self._recall(place, strip.index, [v for v in self.offsets if canon.level[v] < level])
             for v, step, ts in kinds:
-                result = b.fold_rows(step.op, accs[at:at + len(ts)], strip.index, WIDTH, ts)[-1]
+                folded = b.fold_rows(step.op, accs[at:at + len(ts)], strip.index, WIDTH, ts)
                 at += len(ts)
-                place.known[v] = result if ts[-1] == step.dtype else b.lane("to", [result], step.dtype)
+                place.known[v] = finished(b, canon, v, folded)
             for v in known:
                 b.store("unit", place.value(v), self.offset_values[v], strip.index)
         self.saved |= {v: self.offset_values[v] for v in known}

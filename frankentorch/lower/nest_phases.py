@@ -6,12 +6,15 @@ one level, or (the last) stores the full outputs. A dear value that a later pass
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from xdsl.ir import SSAValue
+
 from frankentorch.lower.nest_canon import Canon
-from frankentorch.lower.nest_plan import item_bytes
+from frankentorch.lower.nest_plan import Builder, item_bytes
 from frankentorch.lower.nest_values import needed, step_cost
-from frankentorch.lower.translate import LaneOf
+from frankentorch.lower.translate import COMPLEX_PART, LaneOf
 from frankentorch.lower.translate_reduce import accumulator_types
 
 DEAR = 12
@@ -46,6 +49,14 @@ def accumulators(canon: Canon, reduction: int) -> list[str]:
     """The lane codes of a reduction's accumulator."""
     step = canon.spec.steps[reduction - canon.inputs]
     return accumulator_types(step.op, canon.spec.dtype_of(step.args[0]), step.dtype)
+
+
+def finished(b: Builder, canon: Canon, reduction: int, acc: Sequence[SSAValue]) -> SSAValue:
+    """A reduction's value from its folded accumulator: the index of an argmax, two parts made complex, one rounding to its dtype."""
+    types, dtype = accumulators(canon, reduction), canon.spec.dtype_of(reduction)
+    if dtype in COMPLEX_PART:
+        return b.lane("complex", acc, dtype)
+    return acc[-1] if types[-1] == dtype else b.lane("to", [acc[-1]], dtype)
 
 
 def sweeps(canon: Canon, lane_of: LaneOf, keep_dear: bool = True) -> list[Sweep]:

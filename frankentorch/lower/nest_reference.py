@@ -14,7 +14,7 @@ import numpy as np
 from frankentorch.lower.lanes import Complex, Lane
 from frankentorch.lower.lanes_numpy import NumpyLanes
 from frankentorch.lower.spec import REDUCTIONS, KernelSpec, Step
-from frankentorch.lower.translate import COMPLEX_PART, LaneOf, as_dtype, widened
+from frankentorch.lower.translate import COMPLEX_PART, LaneOf, as_dtype, constant, widened
 from frankentorch.lower.translate_reduce import accumulator_types, combine, fold_list, identity
 
 LANES, BLOCK = 16, 4096
@@ -27,7 +27,7 @@ def reduce_tree(L: NumpyLanes, kind: str, xs: Sequence[Lane]) -> list[Lane]:
     if n > BLOCK:
         blocks = [reduce_tree(L, kind, [L.wrap(x.ty, x.v[:, lo:lo + BLOCK]) for x in xs]) for lo in range(0, n, BLOCK)]
         return reduce_tree(L, kind, [L.wrap(ty, np.stack([b[k].v for b in blocks], 1)) for k, ty in enumerate(types)])
-    start = identity(L, kind, types[0])
+    start = identity(L, kind, types)
     lanes = [[np.full(rows, s.v) for s in start] for _ in range(LANES)]
     for i in range(n):
         acc = [L.wrap(ty, a) for ty, a in zip(types, lanes[i % LANES], strict=True)]
@@ -35,7 +35,7 @@ def reduce_tree(L: NumpyLanes, kind: str, xs: Sequence[Lane]) -> list[Lane]:
     return fold_list(L, kind, [[L.wrap(ty, a) for ty, a in zip(types, lane, strict=True)] for lane in lanes])
 
 
-def _reduce(L: NumpyLanes, step: Step, args: Sequence[Lane], shape: tuple[int, ...]) -> Lane:
+def _reduce(L: NumpyLanes, step: Step, args: Sequence[Any], shape: tuple[int, ...]) -> Any:
     dims = step.attr("dims")
     assert isinstance(dims, tuple)
     kept = [d for d in range(len(shape)) if d not in dims]
@@ -44,12 +44,16 @@ def _reduce(L: NumpyLanes, step: Step, args: Sequence[Lane], shape: tuple[int, .
     def rows(a: Any) -> Any:
         return np.broadcast_to(a, shape).transpose(*kept, *sorted(dims)).reshape(height, n)
 
-    types = accumulator_types(step.op, args[0].ty, step.dtype)
-    xs = [L.convert(L.wrap(args[0].ty, rows(args[0].v)), types[0])]
-    if step.op.startswith("arg"):
-        xs.append(L.wrap("i64", np.broadcast_to(np.arange(n), xs[0].v.shape)) if len(args) == 1 else L.wrap("i64", rows(args[1].v)))
-    out = reduce_tree(L, step.op, xs)[-1]
-    return L.convert(L.wrap(out.ty, np.asarray(out.v).reshape([1 if d in dims else s for d, s in enumerate(shape)])), step.dtype)
+    def result(a: Lane) -> Lane:
+        return L.wrap(a.ty, np.asarray(a.v).reshape([1 if d in dims else s for d, s in enumerate(shape)]))
+
+    parts = [p for a in args for p in ((a.re, a.im) if isinstance(a, Complex) else (a,))]
+    types = accumulator_types(step.op, parts[0].ty, step.dtype)
+    xs = [L.convert(L.wrap(p.ty, rows(p.v)), ty) for p, ty in zip(parts, types, strict=False)]
+    if step.op.startswith("arg") and len(xs) == 1:
+        xs.append(L.wrap("i64", np.broadcast_to(np.arange(n), xs[0].v.shape)))
+    out = [result(a) for a in reduce_tree(L, step.op, xs)]
+    return Complex(*out) if step.dtype in COMPLEX_PART else L.convert(out[-1], step.dtype)
 
 
 def _operand(L: NumpyLanes, dtype: str, array: Any) -> Any:
@@ -74,7 +78,7 @@ def evaluate(spec: KernelSpec, arrays: Sequence[Any], lane_of: LaneOf) -> list[A
             index = np.arange(shape[dim]).reshape([-1 if d == dim else 1 for d in range(len(shape))])
             values.append(L.convert(L.wrap("i64", index), step.dtype))
         elif step.op == "full":
-            values.append(as_dtype(L, L.const(COMPLEX_PART.get(step.dtype, step.dtype), step.attr("value")), step.dtype))  # type: ignore[arg-type]
+            values.append(constant(L, step.dtype, step.attr("value")))
         elif step.op == "to":
             values.append(as_dtype(L, args[0], step.dtype))
         else:

@@ -22,7 +22,7 @@ from xdsl.ir import SSAValue
 
 from frankentorch.lower.kernel import Ptr, Scalar, Word
 from frankentorch.lower.nest_canon import Canon
-from frankentorch.lower.nest_phases import Sweep, accumulators, full_outputs, sweeps
+from frankentorch.lower.nest_phases import Sweep, accumulators, finished, full_outputs, sweeps
 from frankentorch.lower.nest_plan import BLOCK, Body, Builder, Plan, item_bytes
 from frankentorch.lower.nest_pointwise import access_class, buffer_dtypes, steps_key
 from frankentorch.lower.nest_values import Place, needed, unroll_for
@@ -200,8 +200,7 @@ class _Rows:
             return
         accs = self._fold_blocks(sweep) if self.blocked else self._fold_range(sweep, self.zero, b.word("n"))
         for v, acc in zip(sweep.reductions, accs, strict=True):
-            dtype = self.canon.spec.dtype_of(v)
-            self.place.known[v] = acc[-1] if accumulators(self.canon, v)[-1] == dtype else b.lane("to", [acc[-1]], dtype)
+            self.place.known[v] = finished(b, self.canon, v, acc)
 
     def _kinds(self, sweep: Sweep) -> list[tuple[str, list[str]]]:
         return [(self.canon.spec.steps[v - self.canon.inputs].op, accumulators(self.canon, v)) for v in sweep.reductions]
@@ -221,7 +220,7 @@ class _Rows:
             for v, (kind, types), acc in zip(sweep.reductions, kinds, _grouped(kinds, body.carried), strict=True):
                 args = self.canon.spec.steps[v - self.canon.inputs].args
                 xs = [place.value(a) for a in args]
-                if len(xs) < len(types):
+                if kind.startswith("arg") and len(xs) < len(types):
                     xs.append(self.b.iota("lanes", body.index, "i64"))
                 nexts.extend(self.b.combine(kind, acc, xs))
             return nexts

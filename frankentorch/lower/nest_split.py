@@ -24,7 +24,7 @@ from frankentorch.lower.nest_pointwise import plan_pointwise
 from frankentorch.lower.nest_rows import plan_rows
 from frankentorch.lower.nest_values import needed
 from frankentorch.lower.spec import KernelSpec, Operand, Step
-from frankentorch.lower.translate import LaneOf
+from frankentorch.lower.translate import COMPLEX_PART, LaneOf
 
 SHORT_ROW, FEW_ROWS, NARROW = 8, 8, 4
 
@@ -138,9 +138,10 @@ class _Planner:
             if v in parts:
                 at, types = first_part[v], accumulators(canon, v)
                 # The accumulator's own dtype first: the tree goes on unrounded, and one conversion ends it.
-                steps.append(Step(step.op, tuple(range(at, at + len(types))), (("dims", (0,)),), types[-1], (1, *kept)))
+                dtype = step.dtype if step.dtype in COMPLEX_PART else types[-1]
+                steps.append(Step(step.op, tuple(range(at, at + len(types))), (("dims", (0,)),), dtype, (1, *kept)))
                 number[v] = len(operands) + len(steps) - 1
-                if types[-1] != step.dtype:
+                if dtype != step.dtype:
                     steps.append(Step("to", (number[v],), (), step.dtype, (1, *kept)))
                     number[v] += 1
                 continue

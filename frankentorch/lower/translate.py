@@ -14,7 +14,7 @@ from xdsl.dialects.builtin import DictionaryAttr, ModuleOp, StringAttr
 from xdsl.ir import Block, Operation, SSAValue
 
 from frankentorch.lower import loops
-from frankentorch.lower.lanes import Complex, Lane, LLVMLanes
+from frankentorch.lower.lanes import Complex, Lane, Lanes, LLVMLanes
 from frankentorch.lower.llvmtext import Function
 from frankentorch.lower.llvmtext import module as print_module
 from frankentorch.lower.translate_memory import Memory
@@ -26,8 +26,8 @@ COMPLEX_PART = {"c64": "f32", "c128": "f64"}
 
 
 def encode_attrs(attrs: Sequence[tuple[str, object]]) -> DictionaryAttr:
-    """Step attributes as IR: JSON texts, which keep floats exactly."""
-    return DictionaryAttr({name: StringAttr(json.dumps(value)) for name, value in attrs})
+    """Step attributes as IR: JSON texts, which keep floats exactly (and complex numbers as ``{"complex": [re, im]}``)."""
+    return DictionaryAttr({name: StringAttr(json.dumps(value, default=lambda z: {"complex": [z.real, z.imag]})) for name, value in attrs})
 
 
 def decode_attrs(attrs: DictionaryAttr) -> dict[str, object]:
@@ -35,6 +35,8 @@ def decode_attrs(attrs: DictionaryAttr) -> dict[str, object]:
 
 
 def _tuples(value: Any) -> Any:
+    if isinstance(value, dict):
+        return complex(*value["complex"])
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
@@ -46,16 +48,26 @@ def lanes_registry(functions: Mapping[str, LaneFn]) -> LaneOf:
     return lane_of
 
 
-def widened(L: LLVMLanes, x: Any) -> Any:
+def widened(L: Lanes, x: Any) -> Any:
     """An argument as lane functions want it: bf16 and f16 in f32."""
     return L.convert(x, "f32") if isinstance(x, Lane) and x.ty in ("f16", "bf16") else x
 
 
-def as_dtype(L: LLVMLanes, x: Any, dtype: str) -> Any:
-    """A lane function's result rounded once to its step's dtype."""
+def constant(L: Lanes, dtype: str, value: Any) -> Any:
+    """A number in every lane."""
     part = COMPLEX_PART.get(dtype)
     if part is None:
-        return L.convert(x.re if isinstance(x, Complex) else x, dtype)
+        return L.const(dtype, value)
+    return Complex(L.const(part, complex(value).real), L.const(part, complex(value).imag))
+
+
+def as_dtype(L: Lanes, x: Any, dtype: str) -> Any:
+    """A lane function's result rounded once to its step's dtype."""
+    part = COMPLEX_PART.get(dtype)
+    if part is None and isinstance(x, Complex):
+        return L.cmp("ne", x.re, 0) | L.cmp("ne", x.im, 0) if dtype == "i1" else L.convert(x.re, dtype)
+    if part is None:
+        return L.convert(x, dtype)
     if isinstance(x, Complex):
         return Complex(L.convert(x.re, part), L.convert(x.im, part))
     re = L.convert(x, part)
@@ -262,9 +274,11 @@ class _Translator:
         attrs = decode_attrs(op.attrs)
         args = self._get(op.args)
         if name == "full":
-            out = L.const(COMPLEX_PART.get(dtype, dtype), attrs["value"])  # type: ignore[arg-type]
+            out = constant(L, dtype, attrs["value"])
         elif name == "to":
             out = args[0]
+        elif name == "complex":
+            out = Complex(*args)
         else:
             out = self.lane_of(name, attrs)(L, *(widened(L, a) for a in args))
         self.values[op.result] = as_dtype(L, out, dtype)
@@ -275,10 +289,11 @@ class _Translator:
             self.values[result] = lane
 
     def _identity(self, op: loops.IdentityOp) -> None:
-        self._bind(op.results_, identity(self.L, op.kind.data, op.results_[0].type.dtype.data))
+        self._bind(op.results_, identity(self.L, op.kind.data, [r.type.dtype.data for r in op.results_]))
 
     def _combine(self, op: loops.CombineOp) -> None:
-        accs, xs = self._get(op.accs), self._get(op.xs)
+        accs = self._get(op.accs)
+        xs = [part for x in self._get(op.xs) for part in ((x.re, x.im) if isinstance(x, Complex) else (x,))]
         xs = [self.L.convert(x, acc.ty) for x, acc in zip(xs, accs, strict=True)]
         self._bind(op.results_, combine(self.L, op.kind.data, accs, xs))
 

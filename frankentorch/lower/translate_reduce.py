@@ -1,6 +1,6 @@
 """How accumulators start, join and fold: the arithmetic of reductions, in the lane language.
 
-Enters: accumulators as lists of lanes (one lane; for argmax and argmin the best value and its index). Leaves: the same. The
+Enters: accumulators as lists of lanes (one; for argmax and argmin the best value and its index; of complex ones both parts). Leaves: the same. The
 functions take any `Lanes` builder, so the numpy reference and the kernels share them; only `fold_lanes` needs LLVM vectors.
 """
 
@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from frankentorch.lower.lanes import BITS, Lane, Lanes, LLVMLanes, is_float, is_unsigned
+from frankentorch.lower.lanes import BITS, Complex, Lane, Lanes, LLVMLanes, is_float, is_unsigned
 
 Acc = Sequence[Lane]
 NO_INDEX = (1 << 63) - 1
 
 
 def accumulator_types(kind: str, arg: str, result: str) -> list[str]:
-    """The lane codes of a reduction's accumulator, from its argument's and its step's dtype."""
+    """The lane codes of a reduction's accumulator, from its argument's and its step's dtype; the two parts of a complex one."""
     if kind in ("any", "all"):
         return ["i1"]
+    if result in ("c64", "c128"):
+        return ["f32", "f32"] if result == "c64" else ["f64", "f64"]
     if kind in ("sum", "prod"):
         return ["f32" if result in ("f16", "bf16") else result if is_float(result) else "i64"]
     value = "f32" if arg in ("f16", "bf16") else "u8" if arg == "i1" else arg
@@ -33,8 +35,11 @@ def extreme(ty: str, least: bool) -> float:
     return -(1 << (BITS[ty] - 1)) if least else (1 << (BITS[ty] - 1)) - 1
 
 
-def identity(L: Lanes, kind: str, ty: str) -> list[Lane]:
+def identity(L: Lanes, kind: str, types: Sequence[str]) -> list[Lane]:
     """The accumulator of no elements."""
+    ty = types[0]
+    if len(types) == 2 and not kind.startswith("arg"):
+        return [L.const(ty, 0 if kind == "sum" else 1), L.const(ty, 0)]
     if kind in ("sum", "prod", "any", "all"):
         return [L.const(ty, {"sum": 0, "prod": 1, "any": 0, "all": 1}[kind])]
     best = L.const(ty, extreme(ty, least=kind.endswith("max")))
@@ -45,6 +50,12 @@ def combine(L: Lanes, kind: str, acc: Acc, x: Acc) -> list[Lane]:
     """acc (+) x, lane by lane."""
     if kind.startswith("arg"):
         return _better(L, "gt" if kind == "argmax" else "lt", acc, x)
+    if len(acc) == 2:
+        (re, im), (p, q) = acc, x
+        if kind == "sum":
+            return [re + p, im + q]
+        product = Complex(re, im) * Complex(p, q)
+        return [product.re, product.im]
     a, b = acc[0], x[0]
     match kind:
         case "sum":
