@@ -187,6 +187,10 @@ FITS: list[tuple[str, str, Fn, Fn, float, float, int]] = [
     ("I0_NEAR", "(i0(x) - 1) / v in v = x**2 / 4, |x| <= 8, weight v / i0(x)", series(lambda k: 1 / mp.factorial(k + 1) ** 2),
      lambda v: (v + mpf("1e-9")) / mp.besseli(0, 2 * mp.sqrt(v)), 0, 16, 14),
     ("I0_FAR", "sqrt(x) exp(-x) i0(x) in 16/x - 1, x >= 8", lambda u: _i0_far(u), one, -1, 1, 25),
+    ("I1_NEAR", "(2 i1(x) / x - 1) / v in v = x**2 / 4, |x| <= 8, weight v x / i1(x)", series(lambda k: 1 / (mp.factorial(k + 1) * mp.factorial(k + 2))),
+     lambda v: (v + mpf("1e-9")) / mp.hyp0f1(2, v), 0, 16, 14),
+    ("I1_FAR", "sqrt(x) exp(-x) i1(x) in 16/x - 1, x >= 8", lambda u: _bessel_far(u, 1), one, -1, 1, 25),
+    ("TRIGAMMA", "(trigamma(x) - 1/x - 1/(2x**2)) x**3 in 1/x**2, x >= 8", lambda z: _trigamma_tail(z), one, 0, 1 / 64, 7),
     ("F32_EXP", "(exp(r) - 1 - r) / r**2, weight r**2", series(lambda k: 1 / mp.factorial(k + 2)), lambda r: r * r + mpf("1e-6"), -LN2H, LN2H, 4),
     ("F32_EXP2", "(2**r - 1) / r - log(2), over r", series(lambda k: mp.log(2) ** (k + 2) / mp.factorial(k + 2)), lambda r: r * r + mpf("1e-6"), -0.501, 0.501, 4),
     ("F32_LOG", "(log(1 + f) - f + f**2/2) / f**3, weight f**2", series(lambda k: mpf(-1) ** k / (k + 3)), lambda f: f * f + mpf("1e-6"), -0.2932, SQ2, 8),
@@ -218,15 +222,27 @@ def _digamma_tail(z: mpf) -> mpf:
     return (mp.log(x) - 1 / (2 * x) - mp.digamma(x)) * x * x
 
 
+def _trigamma_tail(z: mpf) -> mpf:
+    if z < mpf("1e-4"):
+        return sum((b * z**k for k, b in enumerate((mpf(1) / 6, -mpf(1) / 30, mpf(1) / 42, -mpf(1) / 30, mpf(5) / 66, -mpf(691) / 2730))), mpf(0))
+    x = 1 / mp.sqrt(z)
+    return (mp.psi(1, x) - 1 / x - 1 / (2 * x * x)) * x**3
+
+
 def _i0_far(u: mpf) -> mpf:
+    return _bessel_far(u, 0)
+
+
+def _bessel_far(u: mpf, order: int) -> mpf:
+    """sqrt(x) exp(-x) I_order(x) at x = 16 / (u + 1), by the asymptotic series where x is large."""
     if u < mpf(-1) + mpf("1e-3"):
         v, total, term = (u + 1) / 16, mpf(1), mpf(1)
         for k in range(1, 30):
-            term *= mpf(2 * k - 1) ** 2 * v / (8 * k)
+            term *= -(4 * order * order - mpf(2 * k - 1) ** 2) * v / (8 * k)
             total += term
         return total / mp.sqrt(2 * mp.pi)
     x = 16 / (u + 1)
-    return mp.sqrt(x) * mp.exp(-x) * mp.besseli(0, x)
+    return mp.sqrt(x) * mp.exp(-x) * mp.besseli(order, x)
 
 
 HEAD = '''"""Polynomial coefficients of the vector math, low order first. Written by ``python bench/minimax.py``; do not edit."""

@@ -63,6 +63,18 @@ def _erfinv(x: Any) -> Any:
     return special.erfinv(x)
 
 
+def _trigamma(x: Any) -> Any:
+    """scipy's polygamma(1, x) for positive x, by reflection below 0.5."""
+    from scipy import special
+
+    up = special.polygamma(1, np.where(x < 0.5, 1.0 - x, x))
+    r = x - np.rint(x)
+    # The pole at 0 is 1/x**2, which overflows where pi squared over a rounded sine squared would not.
+    ratio = np.pi / np.sin(np.pi * r)
+    out = np.where(x < 0.5, ratio * ratio - up, up)
+    return np.where((x <= 0) & ((r == 0) | np.isinf(x)), np.inf, np.where(x == np.inf, 0.0, out))
+
+
 def _sinc(x: Any) -> Any:
     r = np.abs(x) - 2 * np.rint(np.abs(x) / 2)
     r = np.where(np.abs(r) > 0.5, np.copysign(1 - np.abs(r), r), r)
@@ -77,6 +89,7 @@ def f64_reference(name: str) -> Callable[..., Any]:
     own = {"sigmoid": _sigmoid, "gelu": _gelu, "lgamma": _lgamma, "digamma": _digamma, "erfinv": _erfinv, "sinc": _sinc,
            "rsqrt": lambda x: 1.0 / np.sqrt(x), "silu": lambda x: x * _sigmoid(x), "softplus": lambda x: np.logaddexp(0.0, x),
            "gelu_tanh": lambda x: x * _sigmoid(x * (1.5957691216057308 + 0.07135481282779586 * x * x)),
+           "trigamma": _trigamma, "i0e": special.i0e, "i1e": special.i1e, "i1": lambda x: np.where(np.isinf(x), np.nan, special.i1(x)),
            "erf": special.erf, "erfc": special.erfc, "i0": lambda x: np.where(np.isinf(x), np.nan, special.i0(x))}
     numpy_name = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "asinh": "arcsinh", "acosh": "arccosh", "atanh": "arctanh"}
     return own.get(name) or getattr(np, numpy_name.get(name, name))
@@ -109,6 +122,8 @@ def mp_reference(name: str) -> Callable[..., Any]:
         return mp.erfc(x) if abs(x) < 1000 else mpf(2 if x < 0 else 0)
 
     own: dict[str, Callable[..., Any]] = {
+        "i1": lambda x: mp.besseli(1, x) if abs(x) < 1000 else mp.inf * mp.sign(x), "trigamma": lambda x: mp.psi(1, x),
+        "i0e": lambda x: mp.besseli(0, x) * mp.exp(-abs(x)), "i1e": lambda x: mp.besseli(1, x) * mp.exp(-abs(x)),
         "erfc": erfc, "floor_divide": lambda x, y: mp.floor((x - remainder(x, y)) / y + 0.5),
         "exp2": lambda x: mp.power(2, x), "log2": lambda x: mp.log(x) / mp.log(2), "log": mp.log, "pow": mp.power,
         "sigmoid": sigmoid, "softplus": lambda x: mp.log1p(mp.exp(x)), "silu": lambda x: x * sigmoid(x),
@@ -179,7 +194,8 @@ HARD = (0.0, 5e-324, 2.2250738585072014e-308, 1e-30, 2.0**-54, 2.0**-30, 2.0**-2
         6381956970095103.0 * 2.0**797, 5.319372648326541e255, 1e300, 1.7976931348623157e308)
 RANGES = {"exp": (-745, 710), "exp2": (-1075, 1024), "expm1": (-745, 710), "sigmoid": (-745, 745), "softplus": (-745, 745), "sinh": (-711, 711),
           "cosh": (-711, 711), "silu": (-745, 745), "erfc": (-6, 27), "erf": (-6, 6), "gelu": (-39, 39), "gelu_tanh": (-22, 22), "i0": (-713, 713),
-          "lgamma": (-30, 30), "digamma": (-30, 30)}
+          "i1": (-713, 713),
+          "i0e": (-100, 100), "i1e": (-100, 100), "lgamma": (-30, 30), "digamma": (-30, 30), "trigamma": (-30, 30)}
 
 
 def unary_inputs(name: str, ty: str, n: int, seed: int = 0) -> Any:
@@ -194,7 +210,9 @@ def unary_inputs(name: str, ty: str, n: int, seed: int = 0) -> Any:
              (1 + rng.standard_normal(k) * 10.0 ** rng.uniform(-8, 0, k)).astype(dt), bits]
     x = np.concatenate(parts)
     x = x[np.isfinite(x)]
-    if name in ("lgamma", "digamma"):
+    if name in ("i0e", "i1e"):
+        x = x[np.abs(x) < 1e6]
+    if name in ("lgamma", "digamma", "trigamma"):
         x = x[(x > -1e6) & (np.abs(x) < 1e300)]
     return x[:x.size // 16 * 16]
 

@@ -277,7 +277,8 @@ def test_special_values_match_torch(ty: str) -> None:
     unary = {"exp": torch.exp, "exp2": torch.exp2, "expm1": torch.expm1, "log": torch.log, "log2": torch.log2, "log10": torch.log10, "log1p": torch.log1p,
              "sigmoid": torch.sigmoid, "sin": torch.sin, "cos": torch.cos, "tan": torch.tan, "asin": torch.asin, "acos": torch.acos, "atan": torch.atan,
              "sinh": torch.sinh, "cosh": torch.cosh, "tanh": torch.tanh, "asinh": torch.asinh, "acosh": torch.acosh, "atanh": torch.atanh, "erf": torch.erf,
-             "erfc": torch.erfc, "erfinv": torch.erfinv, "lgamma": torch.lgamma, "digamma": torch.digamma, "i0": special.i0, "sinc": torch.sinc,
+             "erfc": torch.erfc, "erfinv": torch.erfinv, "lgamma": torch.lgamma, "digamma": torch.digamma, "i0": special.i0, "i1": special.i1,
+             "i0e": special.i0e, "i1e": special.i1e, "trigamma": lambda v: special.polygamma(1, v), "sinc": torch.sinc,
              "rsqrt": torch.rsqrt, "sqrt": torch.sqrt, "silu": torch.nn.functional.silu, "gelu": torch.nn.functional.gelu}
     x = np.array([0.0, -0.0, math.inf, -math.inf, math.nan, 1, -1, 2, -2, 0.5, -0.5, 3, -3, 10, -10, 0.25], ulp.dtype_of(ty))
     for name, call in unary.items():

@@ -1,4 +1,4 @@
-"""Special functions: erf erfc erfinv lgamma digamma i0, and gelu, gelu_tanh, silu.
+"""Special functions: erf erfc erfinv lgamma digamma trigamma i0 i1 i0e i1e, and gelu, gelu_tanh, silu.
 
 Enters and leaves: f32 or f64 lanes. erfc follows Schonfelder's mapping t = (x - k)/(x + k) (Math. Comp. 32, 1978); erfinv takes
 Giles's variables (GPU Computing Gems 2, 2010); lgamma and digamma use recurrence, reflection and Stirling's series. All
@@ -11,7 +11,7 @@ import math
 
 from frankentorch.lower.lanes import Lane, Lanes
 from frankentorch.lower.vmath import coefficients as C
-from frankentorch.lower.vmath.explog import exp2_32_parts, exp32_parts, exp_parts, log_pair, sigmoid
+from frankentorch.lower.vmath.explog import exp, exp2_32_parts, exp32_parts, exp_parts, log_pair, one_plus, sigmoid
 from frankentorch.lower.vmath.exponents import LN2, add_to_exponent, integer_part, scale_wide
 from frankentorch.lower.vmath.pairs import (
     Pair,
@@ -114,21 +114,24 @@ def gelu_tanh(L: Lanes, x: Lane) -> Lane:
 
 
 def silu(L: Lanes, x: Lane) -> Lane:
-    """x * sigmoid(x), right where sigmoid is denormal; NaN at -inf, as torch."""
+    """x / (1 + e**-x), right where that is denormal; NaN at -inf, as torch."""
     edge, end = (80.0, -110.0) if x.ty == "f32" else (700.0, -760.0)
+
+    def power(a: Lane) -> tuple[Lane, Lane]:
+        if a.ty == "f32":
+            return exp32_parts(L, a)
+        t, h, l = exp_parts(L, a)
+        return t, one_plus(h, l)
 
     def far() -> list[Lane]:
         inside = L.select(L.cmp("olt", x, end), end, x)
-        if x.ty == "f32":
-            t, y = exp32_parts(L, inside)
-        else:
-            t, h, l = exp_parts(L, inside)
-            y = 1.0 + (h + l)
+        t, y = power(inside)
         tail = scale_wide(L, inside * y, integer_part(L, t))
         out = L.select(L.cmp("ogt", x, 0.0), x, L.select(L.cmp("oeq", x, -INF), NAN, tail))
         return [L.canonical(out)]
 
-    return L.rare(L.cmp("uge", L.abs(x), edge), far, [x * sigmoid(L, x)])[0]
+    t, y = power(-x)
+    return L.rare(L.cmp("uge", L.abs(x), edge), far, [x / (add_to_exponent(L, y, t) + 1.0)])[0]
 
 
 @through_f64
@@ -255,6 +258,73 @@ def i0(L: Lanes, x: Lane) -> Lane:
 
     out = L.rare(L.cmp("ogt", size, 8.0), far, [near])[0]
     return L.select(L.cmp("olt", size, INF), out, NAN)
+
+
+@through_f64
+def i1(L: Lanes, x: Lane) -> Lane:
+    """The modified Bessel function of order 1; NaN at infinities, as torch."""
+    size = L.abs(x)
+    large = L.cmp("ogt", size, 8.0)
+    quarter = L.select(large, 0.0, x * (x * 0.25))
+    near = (size * 0.5) * L.fma(quarter, horner(quarter, C.I1_NEAR), 1.0)
+
+    def far() -> list[Lane]:
+        a = L.select(L.cmp("ogt", size, 800.0), 800.0, size)
+        t, h, l = exp_parts(L, a)
+        body = multiply(_plus_one(h, l), divide((horner(16.0 / a - 1.0, C.I1_FAR), L.zero(a)), sqrt_pair_of(L, a)))
+        return [scale_wide(L, body[0], integer_part(L, t))]
+
+    out = L.rare(large, far, [near])[0]
+    # torch's i1(-0) is 0.
+    return L.select(L.cmp("olt", size, INF), L.select(L.cmp("olt", x, 0.0), -out, out), NAN)
+
+
+def _scaled(L: Lanes, x: Lane, far: tuple[float, ...], whole: Lane) -> Lane:
+    """e**-|x| times a Bessel function: `whole` is the function, right up to |x| = 8."""
+    size = L.abs(x)
+    a = L.select(L.cmp("ogt", size, 8.0), size, 8.0)
+    tail = horner(16.0 / a - 1.0, far) / L.sqrt(a)
+    return L.select(L.cmp("ogt", size, 8.0), tail, whole * exp(L, -size))
+
+
+@through_f64
+def i0e(L: Lanes, x: Lane) -> Lane:
+    """i0(x) e**-|x|."""
+    return L.canonical(_scaled(L, x, C.I0_FAR, i0(L, L.select(L.cmp("ogt", L.abs(x), 8.0), 8.0, x))))
+
+
+@through_f64
+def i1e(L: Lanes, x: Lane) -> Lane:
+    """i1(x) e**-|x|."""
+    out = _scaled(L, x, C.I1_FAR, L.abs(i1(L, L.select(L.cmp("ogt", L.abs(x), 8.0), 8.0, x))))
+    return L.canonical(L.select(L.cmp("olt", x, 0.0), -out, out))
+
+
+@through_f64
+def trigamma(L: Lanes, x: Lane) -> Lane:
+    """The derivative of digamma, polygamma(1, x): inf at 0 and at negative integers."""
+    negative = L.cmp("olt", x, 0.0)
+    usual = L.cmp("olt", L.abs(x), 2.0**52)
+    y = L.select(usual, L.select(L.cmp("olt", x, 0.5), 1.0 - x, x), 1.0)
+    total = L.zero(x)
+    for _ in range(8):
+        below = L.cmp("olt", y, 8.0)
+        inverse = 1.0 / y
+        total = total + L.select(below, inverse * inverse, 0.0)
+        y = L.select(below, y + 1.0, y)
+    inverse = 1.0 / y
+    z = inverse * inverse
+    value = total + L.fma(z * inverse, horner(z, C.TRIGAMMA), L.fma(z, 0.5, inverse))
+
+    def reflected() -> list[Lane]:
+        s = sin_cos_pi(L, L.select(usual, x, 0.25))[0]
+        pole = L.cmp("oeq", s[0], 0.0)
+        ratio = PI[0] / L.select(pole, 1.0, s[0])
+        return [L.select(pole, INF, L.fma(ratio, ratio, -value))]
+
+    out = L.rare(L.cmp("olt", x, 0.5), reflected, [value])[0]
+    out = L.select(usual, out, L.select(negative, INF, 1.0 / x))
+    return L.canonical(L.select(L.isnan(x), x, out))
 
 
 def sqrt_pair_of(L: Lanes, a: Lane) -> Pair:
