@@ -69,10 +69,9 @@ def _trigamma(x: Any) -> Any:
 
     up = special.polygamma(1, np.where(x < 0.5, 1.0 - x, x))
     r = x - np.rint(x)
-    # The pole at 0 is 1/x**2, which overflows where pi squared over a rounded sine squared would not.
     ratio = np.pi / np.sin(np.pi * r)
     out = np.where(x < 0.5, ratio * ratio - up, up)
-    return np.where((x <= 0) & ((r == 0) | np.isinf(x)), np.inf, np.where(x == np.inf, 0.0, out))
+    return np.where((x <= 0) & (r == 0), np.inf, np.where(np.isinf(x), np.where(x > 0, 0.0, np.nan), out))
 
 
 def _sinc(x: Any) -> Any:

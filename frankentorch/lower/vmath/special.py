@@ -302,7 +302,7 @@ def i1e(L: Lanes, x: Lane) -> Lane:
 
 @through_f64
 def trigamma(L: Lanes, x: Lane) -> Lane:
-    """The derivative of digamma, polygamma(1, x): inf at 0 and at negative integers."""
+    """The derivative of digamma, polygamma(1, x): inf at 0 and at negative integers, NaN at -inf."""
     negative = L.cmp("olt", x, 0.0)
     usual = L.cmp("olt", L.abs(x), 2.0**52)
     y = L.select(usual, L.select(L.cmp("olt", x, 0.5), 1.0 - x, x), 1.0)
@@ -324,7 +324,7 @@ def trigamma(L: Lanes, x: Lane) -> Lane:
 
     out = L.rare(L.cmp("olt", x, 0.5), reflected, [value])[0]
     out = L.select(usual, out, L.select(negative, INF, 1.0 / x))
-    return L.canonical(L.select(L.isnan(x), x, out))
+    return L.select(L.isnan(x) | L.cmp("oeq", x, -INF), NAN, out)
 
 
 def sqrt_pair_of(L: Lanes, a: Lane) -> Pair:
