@@ -100,8 +100,10 @@ def compiled(text: str, symbol: str, tier: str) -> Callable[..., None]:
 def out_buffer(shape: Sequence[int], strides: Sequence[int], dtype: str) -> Any:
     """A strided array over memory of its own, filled with a pattern."""
     size = 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True)) if 0 not in shape else 0
-    base = np.full(max(size, 1) * numpy_type(dtype).itemsize + 64, 0xA5, np.uint8)
-    flat = base[:max(size, 1) * numpy_type(dtype).itemsize].view(numpy_type(dtype))
+    nbytes = max(size, 1) * numpy_type(dtype).itemsize
+    base = np.full(nbytes + 192, 0xA5, np.uint8)
+    base = base[-base.ctypes.data % 64:][:nbytes + 64]
+    flat = base[:nbytes].view(numpy_type(dtype))
     return np.lib.stride_tricks.as_strided(flat, shape, [s * flat.itemsize for s in strides]), base
 
 

@@ -18,7 +18,7 @@ from frankentorch.lower.translate import COMPLEX_PART, LaneOf
 from frankentorch.lower.translate_reduce import accumulator_types
 
 DEAR = 12
-CACHE_BYTES = 1 << 17
+CACHE_BYTES = 1 << 19
 
 
 @dataclass(slots=True)

@@ -91,7 +91,7 @@ def steps_key(canon: Canon) -> tuple[object, ...]:
 
 
 def _neighbours_next(canon: Canon) -> None:
-    """Where an operand is strided along the innermost axis, make the axis along which it is densest the next one, so that tiles reuse lines."""
+    """Where an operand is strided along the innermost axis, make the axis along which it is densest the next one: tiles reuse lines."""
     inner = len(canon.kept) - 1
     for strides in canon.strides:
         if strides is not None and inner > 1 and abs(strides[inner]) > 1:
