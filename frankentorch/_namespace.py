@@ -45,7 +45,10 @@ def fill(ns: dict[str, Any]) -> None:
     for name in ("no_grad", "enable_grad", "set_grad_enabled", "inference_mode", "is_grad_enabled", "is_inference_mode_enabled"):
         ns[name] = getattr(autograd, name)
     from . import toplevel
+    from .ops import rand
 
+    for name in ("Generator", "default_generator", "manual_seed", "seed", "initial_seed", "get_rng_state", "set_rng_state"):
+        ns[name] = getattr(rand, name)
     for name in toplevel.__all__:
         ns[name] = getattr(toplevel, name)
     ns.update(inf=float("inf"), nan=float("nan"), pi=3.141592653589793, e=2.718281828459045, newaxis=None)

@@ -111,6 +111,10 @@ def bind() -> None:
     Tensor.repeat = lambda self, *r: F["repeat"](self, _ints(r))  # type: ignore[attr-defined]
     Tensor.nonzero_static = None  # type: ignore[attr-defined]
     del Tensor.nonzero_static  # type: ignore[attr-defined]
+    from .ops.rand import METHODS
+
+    for name, method in METHODS.items():
+        setattr(Tensor, name, method)
     from .indexing import getitem, setitem
 
     Tensor.__getitem__ = getitem  # type: ignore[attr-defined]

@@ -81,7 +81,8 @@ class Bound:
         args: list[Any] = []
         for i in self.leaf_args:
             v = leaves[i]
-            args.append(v.num if v.__class__ is Scalar else v.buf.ptr + v.offset)
+            buf = v.buf
+            args.append(v.num if buf is None else buf.ptr + v.offset)
         outs = [Buffer(n) for n in self.out_bytes]
         for b in outs:
             args.append(b.ptr)

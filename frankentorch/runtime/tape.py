@@ -389,7 +389,7 @@ def attach(sig: Sig, tensors: Sequence[Any], values: Sequence[Any], outs: Sequen
             if side == "in":
                 saved.append(values[i])
                 t = tensors[i]
-                if t.__class__ is Scalar:
+                if isinstance(t, Scalar):
                     continue
                 e = edges[i]
                 name, number = (e[0].name, e[1]) if e is not None else ("0", 0)

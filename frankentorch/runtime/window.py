@@ -35,7 +35,7 @@ class Window(Trace):
 
     def enter(self, v: Value | Scalar) -> int:
         """The slot of a value from outside this window."""
-        if v.__class__ is Scalar:
+        if isinstance(v, Scalar):
             return self.add_leaf(v)
         buf = v.buf
         if buf is None:
