@@ -32,7 +32,7 @@ from .index_rows import (
     zeros_for,
 )
 from .pointwise import ne, where
-from .record import emit
+from .record import emit, state
 from .reduce import sum_row
 from .types import broadcast_shapes
 
@@ -40,7 +40,12 @@ WORDS = (dtypes.int32, dtypes.int64)
 
 
 def outside(index: Any, low: int, high: int) -> int | None:
-    """The first element of an index tensor that is not in low <= i < high; None where all are."""
+    """The first element of an index tensor that is not in low <= i < high; None where all are.
+
+    Gradient rules and meta tensors hold no data: there the indices were checked when the op was called.
+    """
+    if index._meta or not state.trace.can_cut:
+        return None
     a = index._concrete()
     if not a.size or (a.min() >= low and a.max() < high):
         return None
