@@ -167,6 +167,7 @@ def test_float_operations_compiled(ty: str) -> None:
         "copysign": lambda L, a, b, c: L.copysign(a, b), "minimum": lambda L, a, b, c: L.minimum(a, b), "maximum": lambda L, a, b, c: L.maximum(a, b),
         "floor": lambda L, a, b, c: L.floor(a) - L.ceil(b), "trunc": lambda L, a, b, c: L.trunc(-a),
         "rare": lambda L, a, b, c: L.rare(L.cmp("gt", a, b), lambda: [a * b], [c])[0],
+        "seldom": lambda L, a, b, c: L.seldom(L.cmp("gt", a, b), lambda M, p, q: [p * q], [a, b], [c])[0],
         "never": lambda L, a, b, c: L.rare(L.cmp("gt", a, a), lambda: [a * b], [c])[0],
         "bf16": lambda L, a, b, c: L.round_to(a, "bf16")}
     for tier in ("sse4.2", "avx2"):

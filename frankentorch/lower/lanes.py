@@ -139,6 +139,10 @@ class Lanes:
         """Lane by lane, `slow()` where `cond` holds, else `fast`; the slow code is skipped when no lane needs it."""
         raise NotImplementedError
 
+    def seldom(self, cond: Lane, slow: Callable[..., Sequence[Lane]], inputs: Sequence[Lane], fast: Sequence[Lane]) -> list[Lane]:
+        """As `rare`, for long code that almost never runs: ``slow(L, *inputs)`` is emitted once for scalars, in a loop over the lanes."""
+        return self.rare(cond, lambda: slow(self, *inputs), fast)
+
     def repeat(self, state: Sequence[Lane], step: Callable[[list[Lane]], tuple[Lane, Sequence[Lane]]]) -> list[Lane]:
         """Run `step` on the state until no lane is active; it returns (active, next), and idle lanes keep theirs.
 
@@ -464,6 +468,32 @@ class LLVMLanes(Lanes):
         fn.block(done)
         return [self._emit(f.ty, f"phi {self.type(f.ty)} [ {f.v}, %{before} ], [ {m.v}, %{after} ]")
                 for m, f in zip(merged, fast, strict=True)]
+
+    def seldom(self, cond: Lane, slow: Callable[..., Sequence[Lane]], inputs: Sequence[Lane], fast: Sequence[Lane]) -> list[Lane]:
+        if not self.lanes:
+            return super().seldom(cond, slow, inputs, fast)
+        fn, one = self.fn, LLVMLanes(self.fn, 0, self.f16c)
+        slots = [fn.alloca(self.type(a.ty)) for a in (*inputs, *fast)]
+        mask = fn.op(f"bitcast {self.type('i1')} {cond.v} to i{self.lanes}")
+        before, label, done = fn.current_block, fn.label("seldom"), fn.label("join")
+        fn.branch_if(fn.op(f"icmp ne i{self.lanes} {mask}, 0"), label, done)
+        fn.block(label)
+        for a, slot in zip((*inputs, *fast), slots, strict=True):
+            fn.do(f"store {self.type(a.ty)} {a.v}, ptr {slot}, align 64")
+        wide = fn.op(f"zext i{self.lanes} {mask} to i64")
+        with fn.loop("0", str(self.lanes)) as lane:
+            bit = fn.op(f"and i64 {fn.op(f'lshr i64 {wide}, {lane.iv}')}, 1")
+            with fn.when(fn.op(f"icmp ne i64 {bit}, 0")):
+                at = [fn.op(f"getelementptr inbounds {one.type(a.ty)}, ptr {slot}, i64 {lane.iv}")
+                      for a, slot in zip((*inputs, *fast), slots, strict=True)]
+                values = [Lane(one, a.ty, fn.op(f"load {one.type(a.ty)}, ptr {p}")) for a, p in zip(inputs, at, strict=False)]
+                for f, out, p in zip(fast, slow(one, *values), at[len(inputs):], strict=True):
+                    fn.do(f"store {one.type(f.ty)} {out.v}, ptr {p}")
+        merged = [fn.op(f"load {self.type(f.ty)}, ptr {slot}, align 64") for f, slot in zip(fast, slots[len(inputs):], strict=True)]
+        after = fn.current_block
+        fn.branch(done)
+        fn.block(done)
+        return [self._emit(f.ty, f"phi {self.type(f.ty)} [ {f.v}, %{before} ], [ {m}, %{after} ]") for f, m in zip(fast, merged, strict=True)]
 
     def _any(self, cond: Lane) -> str:
         if not self.lanes:

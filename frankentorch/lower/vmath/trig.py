@@ -57,7 +57,7 @@ def reduce_half_pi(L: Lanes, x: Lane) -> tuple[Lane, Pair]:
     p, e = two_product(n, HALF_PI[1])
     r, r_lo = two_sum(start, -p)
     r, r_lo = fast_two_sum(r, L.fma(-n, HALF_PI[2], r_lo - e))
-    out = L.rare(L.cmp("uge", L.abs(x), 2.0**30), lambda: list(_reduce_large(L, x)), [L.bitcast(t, "i64"), r, r_lo])
+    out = L.seldom(L.cmp("uge", L.abs(x), 2.0**30), _reduce_large, [x], [L.bitcast(t, "i64"), r, r_lo])
     return out[0], (out[1], out[2])
 
 
