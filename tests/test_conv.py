@@ -11,7 +11,7 @@ import pytest
 from contract_helper import fma, fold, host_tiers, narrow, run, widen
 
 from frankentorch.lower.contract import bias_epilogue
-from frankentorch.lower.contract_micro import CHUNK, compute_type
+from frankentorch.lower.contract_micro import CHUNK, GROUP, compute_type
 from frankentorch.lower.conv import forward_classes, gradient_classes, lower_conv
 from frankentorch.lower.kernel import Ptr
 from frankentorch.lower.lanes import numpy_type
@@ -205,6 +205,17 @@ def test_dtypes(kind: str, dtype: str, c: Case) -> None:
         for layout in "cl":
             got = compute(kind, c, dtype, laid_out(x, layout), laid_out(w, layout), laid_out(g, layout), tier, layout)
             np.testing.assert_array_equal(bits(got), bits(want), err_msg=tier + layout)
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("length", [CHUNK * GROUP, CHUNK * GROUP + 1, 2 * CHUNK * GROUP + 9])
+def test_weight_gradient_groups(groups: int, length: int) -> None:
+    """k past one group of chunks, for a dense and a depthwise weight."""
+    c = Case(1, groups, groups, (length + 1,), (2,), (1,), (0,), (1,), groups)
+    x, w, g = tensors_of(c)
+    want = reference("weight_grad", c, x, w, g)
+    for layout in "cl":
+        np.testing.assert_array_equal(bits(compute("weight_grad", c, "f32", laid_out(x, layout), w, laid_out(g, layout), TIERS[-1])), bits(want))
 
 
 def test_padding_is_skipped() -> None:

@@ -219,7 +219,7 @@ def _lower_one(dtype: str, out_dtype: str, p: Problem, words: list[Word], tier: 
         m_block, m_blocks, n_block, n_blocks = blocks_for(mach, matrices, p.m, p.n, p.k, threads)
     chunks = max(1, -(-p.k // CHUNK))
     native = b_class == "n" and mach.compute == dtype
-    in_place = native or b_class == "k" if skinny else native and (p.m <= 2 * tile_m or p.n * p.k <= 65536 and p.b[-2] * mach.size % 4096 != 0)
+    in_place = native or b_class == "k" if skinny else native and (p.m <= 2 * tile_m or p.n * p.k <= 8192 and p.b[-2] * mach.size % 4096 != 0)
     a_bytes = max(tile_m * ROW_PITCH, CHUNK * K_PITCH) * mach.size
     b_bytes = n_block * PANEL * mach.size
     block_bytes = m_block * n_block * mach.size if chunks > 1 else tile_m * tile_n * mach.size

@@ -154,9 +154,9 @@ def _pack_columns(f: Routine, m: Machine, dtype: str, exact: bool) -> None:
         k.next([offset(f, k.vars[0], "%k", 1), offset(f, k.vars[1], str(K_PITCH * m.size), 1)])
 
 
-def pack_b(m: Machine, dtype: str, layout: str) -> Function:
+def pack_b(m: Machine, dtype: str, layout: str, name: str = "pack_b") -> Function:
     """`layout` is the unit-stride axis of B: "n", "k" or "g". The block is panels of ``[CHUNK][columns]``."""
-    f = Routine("pack_b", [("ptr", "src"), ("i64", "k"), ("i64", "col"), ("i64", "cols"), ("i64", "kc"), ("ptr", "dst")])
+    f = Routine(name, [("ptr", "src"), ("i64", "k"), ("i64", "col"), ("i64", "cols"), ("i64", "kc"), ("ptr", "dst")])
     if layout == "n":
         _pack_rows(f, m, dtype)
         return f

@@ -13,6 +13,7 @@ from functools import lru_cache
 from math import prod
 from typing import TYPE_CHECKING
 
+from frankentorch.lower import conv_depthwise_weight
 from frankentorch.lower.contract import assemble, blocks_for, call_micro, finish, fold_groups, tile_height
 from frankentorch.lower.contract_micro import (CHUNK, GROUP, K_PITCH, PANEL, ROW_PITCH, Machine, Routine, arith, load, machine, maximum,
                                                micro, minimum, offset, size_of, store, word)
@@ -35,6 +36,10 @@ _PIECE_WORDS, _SEGMENT_WORDS = 4, 2  # (position, length, left offset, right off
 
 def lower(dtype: str, g: Geometry, tier: str, x: Word, grad: Word, result: Word, threads: int) -> list[Lowered]:
     """The gradient of the weight, from the input `x` and the output's gradient."""
+    if g.groups > 1 and g.x[1] == g.groups == g.y[1]:
+        bounds = [[v for t in range(g.w[2 + i]) for v in _range(g.y[2 + i], g.x[2 + i], g.stride[i], g.padding[i], t * g.dilation[i])]
+                  for i in range(3)]
+        return [conv_depthwise_weight.lower(dtype, g, tier, x, grad, result, bounds)]
     g = _flattened(g)
     mach, size = machine(dtype, tier), size_of(dtype)
     inputs, outputs = g.x[1] // g.groups, g.y[1] // g.groups
