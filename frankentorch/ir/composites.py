@@ -1,0 +1,163 @@
+"""Composites in IR: a composite with a gradient rule of its own stays one op until it has been differentiated.
+
+Enters: rows of kind composite, or a Python function over tensors. Leaves: their signatures, their expansions as recorded parts, and
+`capture`, which records a function with such composites whole, as the tape sees them.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import Block, SSAValue
+
+from ..errors import InterpreterError
+from ..ops import record
+from ..ops.call import is_tensor
+from ..ops.record import Scalar, Sig, Trace, grad_mode, tracing, wrap
+from ..ops.table import Kind, Row
+from ..ops.types import TensorType
+from . import build
+from .dialect import attr_names, operand_params, value_type
+
+
+class Parts(NamedTuple):
+    """A recorded body: instructions, the numbers of its leaves (None for a leaf that is an operand) and the slots that leave."""
+
+    instrs: list[tuple[Sig, tuple[int, ...]]]
+    numbers: list[Any]
+    outputs: list[int]
+
+
+_PARTS: dict[tuple[Any, ...], Parts] = {}
+_SIGS: dict[tuple[Any, ...], Sig] = {}
+
+
+def composite_sig(row: Row, types: tuple[TensorType, ...], statics: tuple[Any, ...]) -> Sig:
+    """A composite applied to types; the last of `statics` says which tensors are missing."""
+    key = (row, repr(statics), *types)
+    found = _SIGS.get(key)
+    if found is None:
+        body = parts(row, types, statics)
+        slots = [t for sig, _ in body.instrs for t in sig.outs]
+        found = _SIGS[key] = Sig(row, types, statics, tuple([slots[k] for k in body.outputs]))
+    return found
+
+
+def parts(row: Row, types: tuple[TensorType, ...], statics: tuple[Any, ...]) -> Parts:
+    """What a composite records for these operand types."""
+    key = (row, repr(statics), *types)
+    found = _PARTS.get(key)
+    if found is None:
+        found = _PARTS[key] = _trace(row, types, statics)
+    return found
+
+
+def _trace(row: Row, types: tuple[TensorType, ...], statics: tuple[Any, ...]) -> Parts:
+    trace = Trace()
+    assert row.function is not None
+    with tracing(trace), grad_mode(False):
+        given = iter([wrap(trace.placeholder(t)) for t in types])
+        tensors = {n: None if gone else next(given) for (_, n), gone in zip(operand_params(row), statics[-1], strict=True)}
+        out = row.function(**tensors, **dict(zip(attr_names(row)[:-1], statics, strict=False)))
+        slots = [_slot(trace, t) for t in (out if isinstance(out, tuple) else (out,))]
+    return Parts(trace.instrs, numbers(trace, len(types)), slots)
+
+
+def _slot(trace: Trace, t: Any) -> int:
+    v = t._value if t._root is None else t._fresh()
+    return v.slot if v.trace is trace else trace.enter(v)  # type: ignore[no-any-return]
+
+
+def numbers(trace: Trace, operands: int) -> list[Any]:
+    """The number of each leaf of a trace, None for its first `operands`. Raises InterpreterError on a leaf that is other memory."""
+    for v in trace.leaves[operands:]:
+        if not isinstance(v, Scalar):
+            raise InterpreterError(f"a tensor of type {v.type} from outside entered the recorded body; IR takes tensors as arguments only")
+    return [None] * operands + [v.num for v in trace.leaves[operands:]]  # type: ignore[union-attr]
+
+
+class _Whole(NamedTuple):
+    """A composite that the tape holds as one node: its operands' and results' slots, and how many instructions were there after it."""
+
+    sig: Sig
+    operands: tuple[int, ...]
+    outs: tuple[int, ...]
+    end: int
+
+
+_lock = threading.Lock()
+
+
+def capture(function: Callable[..., Any], args: Sequence[Any], requires_grad: Sequence[bool] | None = None) -> ModuleOp:
+    """The module of a Python function applied to `args`: tensors, or types where the function looks at no data.
+
+    Where an argument is marked, composites with a gradient rule stay whole, as on the tape. Raises InterpreterError when the function
+    looks at data that depends on a type only, or uses a tensor that is no argument.
+    """
+    trace = Trace()
+    wholes: list[_Whole] = []
+    attach = record._attach
+
+    def noting(sig: Sig, tensors: Any, values: Any, outs: Any) -> None:
+        attach(sig, tensors, values, outs)
+        if sig.row.kind is Kind.COMPOSITE and record.state.trace is trace:
+            inside = tuple([v.slot if v.trace is trace else trace.enter(v) for v in values])
+            wholes.append(_Whole(sig, inside, tuple([_slot(trace, t) for t in outs]), len(trace.instrs)))
+
+    with _lock:
+        record._attach = noting
+        try:
+            with tracing(trace), grad_mode(requires_grad is not None and any(requires_grad)):
+                handles = [_argument(trace, a) for a in args]
+                for handle, wanted in zip(handles, requires_grad or (), strict=False):
+                    if wanted:
+                        handle.requires_grad_(True)
+                out = function(*handles)
+                outs = [_slot(trace, t) for t in (out if isinstance(out, list | tuple) else (out,)) if is_tensor(t)]
+        finally:
+            record._attach = attach
+    return _module(trace, len(args), wholes, outs, requires_grad)
+
+
+def _argument(trace: Trace, given: Any) -> Any:
+    """A fresh handle on an argument, which is a leaf of the trace."""
+    if isinstance(given, TensorType):
+        return wrap(trace.placeholder(given))
+    v = given._materialise()
+    trace.enter(v)
+    return wrap(v)
+
+
+def _module(trace: Trace, count: int, wholes: list[_Whole], outs: list[int], requires_grad: Sequence[bool] | None) -> ModuleOp:
+    given = iter(numbers(trace, count))
+    block = Block(arg_types=[value_type(v.type) for v in trace.leaves[:count]])
+    args = iter(block.args)
+    slots: list[SSAValue] = []
+    due = iter([*wholes, None])
+    whole = next(due)
+    for k in range(len(trace.instrs) + 1):
+        while whole is not None and whole.end == k:
+            op = build.row_op(composite_sig(whole.sig.row, whole.sig.types, whole.sig.attrs), [slots[s] for s in whole.operands])
+            block.add_op(op)
+            for s, r in zip(whole.outs, op.results, strict=True):
+                slots[s] = r
+            whole = next(due)
+        if k == len(trace.instrs):
+            break
+        sig, operands = trace.instrs[k]
+        if sig.row.kind is Kind.LEAF:
+            number = next(given)
+            slots.append(next(args) if number is None else build.number(block, sig.outs[0], number))
+            continue
+        op = build.row_op(sig, [slots[s] for s in operands])
+        block.add_op(op)
+        slots.extend(op.results)
+    for op in reversed(list(block.ops)):
+        if all(r.first_use is None and r not in [slots[s] for s in outs] for r in op.results):
+            if getattr(op, "row", None) is None or op.row.kind is not Kind.RANDOM:
+                op.detach()
+                op.erase()
+    return build.finish(block, [slots[s] for s in outs], requires_grad)
