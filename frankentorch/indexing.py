@@ -117,7 +117,7 @@ def getitem(x: Any, key: Any) -> Any:
     view, picks = parse(x, key)
     if all(p is None for p in picks):
         return view._view_of(movement.slice_row, (0, 0, view.shape[0], 1)) if view is x and x.ndim else (view if view is not x else movement.view(x, ()))
-    return API["_index"].function(view, picks)
+    return API["index"].function(view, picks)
 
 
 def setitem(x: Any, key: Any, value: Any) -> None:
@@ -153,4 +153,4 @@ def setitem(x: Any, key: Any, value: Any) -> None:
         target.copy_(value)
         return
     target = view if view is not x else movement.view(x, tuple(x.shape))
-    API["_index_put_"].function(target, picks, value, False)
+    target.index_put_(picks, value)
