@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from frankentorch.lower.lanes import BITS, SMALL_FLOATS, UNSIGNED, Lane, Lanes, is_float, is_unsigned, numpy_type
+from frankentorch.lower.lanes_base import BITS, SMALL_FLOATS, UNSIGNED, Lane, Lanes, is_float, is_unsigned, numpy_type
 
 _NUMPY = {ty: np.dtype(numpy_type(ty)).type for ty in BITS}
 _NP_BINARY: dict[str, Callable[..., Any]] = {
