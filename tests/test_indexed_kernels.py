@@ -11,7 +11,7 @@ from frankentorch import dtypes
 from frankentorch.lower.kernel import Ptr
 from frankentorch.lower.templates import TEMPLATES
 from frankentorch.ops import index_rows as rows
-from frankentorch.ops import scan, sort
+from frankentorch.ops import scan, sort, window
 from frankentorch.ops.record import make_sig
 from frankentorch.ops.types import tensor_type
 from frankentorch.runtime import jit, native, objects
@@ -71,7 +71,8 @@ def _in_pieces(entries: list[Any], scratch: int, pieces: int) -> None:
 
 def check(row: Any, arrays: list[np.ndarray], *attrs: Any) -> None:
     """Equal bits to `ref` (NaN payloads aside), whole and in three pieces."""
-    want = row.ref(*arrays, **dict(zip(row.attrs, attrs, strict=True)))
+    with np.errstate(all="ignore"):
+        want = row.ref(*arrays, **dict(zip(row.attrs, attrs, strict=True)))
     want = want if isinstance(want, tuple) else (want,)
     for pieces in (1, 3):
         got = run(row, arrays, attrs, pieces)
@@ -306,3 +307,62 @@ def test_searchsorted(dtype: str) -> None:
                 check(sort.searchsorted_row, [line, values], right, narrow)
             check(sort.searchsorted_row, [np.sort(numbers(rng, (3, 40), dtype)), numbers(rng, (3, 7), dtype)], right, narrow)
     check(sort.searchsorted_row, [line[:0], numbers(rng, (3,), dtype)], False, False)
+
+
+def planes(rng: Any, shape: Any, dtype: str) -> list[np.ndarray]:
+    """Spatial data with ties and NaNs: contiguous, channels last, and as part of something wider."""
+    x = rough(rng, shape, dtype)
+    out = [x]
+    if len(shape) > 2:
+        out.append(np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1))
+    out.extend(layouts(x)[2:])
+    return out
+
+
+GEOMETRIES = [
+    # shape, kernel, stride, padding, dilation
+    ((2, 3, 9), (3,), (2,), (1,), (1,)),
+    ((2, 19, 11, 13), (3, 3), (2, 2), (1, 1), (1, 1)),
+    ((1, 3, 8, 70), (2, 3), (1, 1), (0, 1), (1, 1)),
+    ((1, 2, 9, 100), (3, 3), (2, 2), (1, 1), (1, 1)),
+    ((2, 16, 7, 9), (3, 2), (1, 3), (1, 0), (2, 3)),
+    ((1, 2, 4, 5, 40), (2, 3, 3), (1, 2, 2), (1, 1, 1), (1, 1, 2)),
+    ((3, 20, 1, 1), (1, 1), (1, 1), (0, 0), (1, 1)),
+]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "uint8"])
+@pytest.mark.parametrize("ceil_mode", [False, True])
+def test_pools(ceil_mode: bool, dtype: str) -> None:
+    rng = np.random.default_rng(16)
+    for shape, kernel, stride, padding, dilation in GEOMETRIES:
+        for x in planes(rng, shape, dtype):
+            big = shape[len(shape) - len(kernel):]
+            size = tuple(window.out_size(*v, ceil_mode) for v in zip(big, kernel, stride, padding, dilation, strict=True))
+            check(window.max_windows_row, [x], kernel, stride, padding, dilation, size, False)
+            flat = tuple(window.out_size(*v, 1, ceil_mode) for v in zip(big, kernel, stride, padding, strict=True))
+            check(window.sum_windows_row, [x], kernel, stride, padding, flat, False)
+            for g in planes(rng, (*shape[: len(shape) - len(kernel)], *flat), dtype):
+                check(window.spread_windows_row, [g], kernel, stride, padding, big, False)
+
+
+def test_adaptive_pools() -> None:
+    rng = np.random.default_rng(17)
+    for shape, size in [((2, 3, 10), (4,)), ((2, 17, 7, 9), (3, 5)), ((1, 2, 5, 6, 7), (2, 7, 3)), ((2, 3, 4, 4), (6, 1))]:
+        one, zero = (1,) * len(size), (0,) * len(size)
+        for x in planes(rng, shape, "float32"):
+            check(window.max_windows_row, [x], one, one, zero, one, size, True)
+            check(window.sum_windows_row, [x], one, one, zero, size, True)
+        for g in planes(rng, (*shape[: len(shape) - len(size)], *size), "float32"):
+            check(window.spread_windows_row, [g], one, one, zero, shape[len(shape) - len(size):], True)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32"])
+def test_columns(dtype: str) -> None:
+    rng = np.random.default_rng(18)
+    for shape, kernel, stride, padding, dilation in GEOMETRIES:
+        if len(kernel) == 2:
+            for x in planes(rng, shape, dtype):
+                check(window.im2col_row, [x], kernel, dilation, padding, stride)
+            g = rough(rng, window.im2col_row.ref(x, kernel, dilation, padding, stride).shape, dtype)
+            check(window.col2im_row, [g], kernel, dilation, padding, stride, shape[-2:])

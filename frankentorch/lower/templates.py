@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from frankentorch.lower import gather, scan, scatter, sort
+from frankentorch.lower import gather, scan, scatter, sort, window
 
 if TYPE_CHECKING:
     from frankentorch.lower.kernel import Lowered
@@ -23,5 +23,7 @@ TEMPLATES: dict[str, Template] = {
     "index_put": scatter.index_put,
     "cumsum": scan.scan("sum"), "cumprod": scan.scan("product"), "logcumsumexp": scan.scan("logsumexp"), "cummax": scan.scan("max"),
     "cummin": scan.scan("min"),
+    "max_windows": window.max_windows, "sum_windows": window.sum_windows, "spread_windows": window.spread_windows, "im2col": window.im2col,
+    "col2im": window.col2im,
     "sort": sort.sort, "topk": sort.topk, "searchsorted": sort.searchsorted,
 }
