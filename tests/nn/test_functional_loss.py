@@ -62,8 +62,14 @@ def test_bce_weights_edges(reduction: str) -> None:
     check(lambda m, a, b: m.nn.functional.binary_cross_entropy(a * 3, b), P, P)
     check(lambda m, a, b: m.nn.functional.binary_cross_entropy(a, b[0]), P, P)
     check(lambda m, a, b: m.nn.functional.binary_cross_entropy_with_logits(a, b[0]), P, P)
-    check(lambda m, a, b, w, p: m.nn.functional.binary_cross_entropy_with_logits(a, b, w, reduction=reduction, pos_weight=p),
+    check(lambda m, a, b, w, p: m.nn.functional.binary_cross_entropy_with_logits(a, b, w.detach(), reduction=reduction, pos_weight=p.detach()),
           X * 30, P, uniform(4, 5), uniform(5), tol=5e-5)
+
+
+def test_weight_has_no_gradient() -> None:
+    check(lambda m, a, b, w: m.nn.functional.binary_cross_entropy(a, b, w), P, P, uniform(5))
+    check(lambda m, a, b, w: m.nn.functional.binary_cross_entropy_with_logits(a, b, w), X, P, uniform(5))
+    check(lambda m, a, b, w: m.nn.functional.soft_margin_loss(a, b), X, SIGN2, P)
 
 
 def test_kl_batchmean_and_log_target() -> None:

@@ -108,3 +108,11 @@ def native(name: str) -> Callable[..., Any]:
     if found is None:
         raise NotImplementedError(f"the operator '{name}' is not implemented")
     return found
+
+
+def not_differentiable(function: str, **arguments: Any) -> None:
+    """RuntimeError for an argument that asks for a gradient `function` does not have."""
+    for name, value in arguments.items():
+        if isinstance(value, torch.Tensor) and value.requires_grad and torch.is_grad_enabled():
+            raise RuntimeError(f"The function '{function}' is not differentiable with respect to argument '{name}'. "
+                               "This input cannot have requires_grad True.")

@@ -116,7 +116,7 @@ def cross_entropy(input: Any, target: Any, weight: Any = None, size_average: boo
     """nll_loss of log_softmax(input), for class indices or class probabilities (a target of input's shape)."""
     reduction = pick_reduction(size_average, reduce, reduction)
     if not 0.0 <= label_smoothing <= 1.0:
-        raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
+        raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing:g}")
     if target.shape == input.shape:
         if not target.is_floating_point():
             raise RuntimeError("Expected floating point type for target with class probabilities, got "

@@ -12,7 +12,9 @@ from collections.abc import Callable
 from typing import Any
 
 import frankentorch as torch
-from frankentorch.nn.functional._support import check_reduction, is_tensor, legacy_reduction, pick_reduction, reduce_loss, rounds_once
+from frankentorch.nn.functional._support import (
+    check_reduction, is_tensor, legacy_reduction, not_differentiable, pick_reduction, reduce_loss, rounds_once,
+)
 from frankentorch.nn.functional.activation import logsigmoid
 from frankentorch.nn.functional.distance import pairwise_distance
 
@@ -141,6 +143,7 @@ def binary_cross_entropy(input: Any, target: Any, weight: Any = None, size_avera
         raise RuntimeError("all elements of input should be between 0 and 1")
     if weight is not None:
         weight = weight.expand(torch.broadcast_shapes(weight.size(), target.size()))
+    not_differentiable("binary_cross_entropy", weight=weight)
     return _bce(input, target, weight, reduction)
 
 
@@ -159,6 +162,7 @@ def binary_cross_entropy_with_logits(input: Any, target: Any, weight: Any = None
     reduction = pick_reduction(size_average, reduce, reduction)
     if target.size() != input.size():
         raise ValueError(f"Target size ({target.size()}) must be the same as input size ({input.size()})")
+    not_differentiable("binary_cross_entropy_with_logits", weight=weight, pos_weight=pos_weight)
     return _bce_logits(input, target, weight, pos_weight, reduction)
 
 
@@ -239,9 +243,7 @@ def soft_margin_loss(input: Any, target: Any, size_average: bool | None = None, 
                      reduction: str = "mean") -> Any:
     """log(1 + e^(-target * input)), target in {-1, 1}."""
     reduction = pick_reduction(size_average, reduce, reduction)
-    if target.requires_grad and torch.is_grad_enabled():
-        raise RuntimeError("The function 'soft_margin_loss' is not differentiable with respect to argument 'target'. "
-                           "This input cannot have requires_grad True.")
+    not_differentiable("soft_margin_loss", target=target)
     return rounds_once(lambda x, t: reduce_loss(torch.log1p(torch.exp(-t * x)), reduction))(input, target)
 
 
