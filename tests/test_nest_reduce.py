@@ -149,6 +149,17 @@ def test_iota_beside_reductions() -> None:
             check(g.spec((g.step("sub", x, total, dtype="f32"), None), (total, None)), g.arrays)
 
 
+@pytest.mark.parametrize("shape,dims", [((1100, 1000), (0,)), ((4500, 300), (0,)), ((2, 700, 800), (1,)), ((20, 60, 1000), (0, 1)),
+                                        ((30, 3, 40, 300), (0, 2))])
+def test_wide_columns_by_lane(shape: tuple[int, ...], dims: tuple[int, ...]) -> None:
+    for kind in ("sum", "min"):
+        g = Graph(shape)
+        x = g.input(rand(shape), "f32")
+        total = g.step(kind, x, dtype="f32", dims=dims)
+        squares = g.step("sum", g.step("mul", x, x, dtype="f32"), dtype="f32", dims=dims)
+        check(g.spec((g.step("add", total, squares, dtype="f32"), None), (total, None)), g.arrays)
+
+
 def test_blocks_of_blocks() -> None:
     n = 4096 * 4096 + 5000
     x = rand((n,))

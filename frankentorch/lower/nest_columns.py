@@ -10,7 +10,8 @@ column, in scratch; row r of the reduced axes joins number r mod 16: the same ar
         loops.strip columns { loops.fold_rows; steps on the column's values -> scratch, outputs }
       loops.for r { loops.strip columns { ...; loops.store } }                  the full outputs
 
-With `partial`, a unit is also one block of rows, and the folded accumulators are the outputs.
+With `partial`, a unit is also one block of rows, and the folded accumulators are the outputs. With `by_lane` too, a unit is one lane of one
+block: it reads every sixteenth row in long runs, and its accumulators, not yet folded, are the outputs.
 """
 
 from __future__ import annotations
@@ -29,11 +30,12 @@ from frankentorch.lower.nest_pointwise import access_class, buffer_dtypes, steps
 from frankentorch.lower.nest_values import Place, needed, unroll_for
 from frankentorch.lower.translate import LaneOf
 
-WIDTH = 128
+WIDTH, LANE_WIDTH = 128, 1024
 Partial = Sequence[Sequence[Word]]
 
 
-def plan_columns(canon: Canon, lane_of: LaneOf, pointers: Sequence[Word], partial: Partial | None = None) -> Plan:
+def plan_columns(canon: Canon, lane_of: LaneOf, pointers: Sequence[Word], partial: Partial | None = None,
+                 by_lane: bool = False) -> Plan:
     """Plan a kernel whose lanes run along the last kept axis."""
     passes = sweeps(canon, lane_of, keep_dear=False)
     if partial is not None:
@@ -44,17 +46,20 @@ def plan_columns(canon: Canon, lane_of: LaneOf, pointers: Sequence[Word], partia
     buffers = [k for k, s in enumerate(canon.strides) if s is not None and (k in used if k < canon.inputs else partial is None)]
     classes = {k: access_class((canon.strides[k] or ())[axis], canon.kept[-1]) for k in buffers}
     classes |= {k: "unit" for k in buffers if k >= canon.inputs and classes[k] == "splat"}
-    words = _words(canon, buffers, classes, pointers, used)
+    words = _words(canon, buffers, classes, pointers, used, LANE_WIDTH if by_lane else unit_width(canon))
     if partial is not None:
         words["blocks"] = -(-canon.n // BLOCK)
     for r, targets in enumerate(partial or ()):
         words |= {f"part{r}_{c}": word for c, word in enumerate(targets)}
     stores = full_outputs(canon)
-    template = _Columns(canon, passes, classes, dtypes, stores, partial is not None)
-    structure = (steps_key(canon), tuple(classes.items()), tuple(dtypes), len(canon.kept), len(canon.reduced), partial is not None,
+    template = _Columns(canon, passes, classes, dtypes, stores, partial is not None, by_lane)
+    structure = (steps_key(canon), tuple(classes.items()), tuple(dtypes), len(canon.kept), len(canon.reduced), partial is not None, by_lane,
                  tuple(s.key() for s in passes), tuple(s.cost for s in passes), tuple(stores))
-    units = words["groups"] * (canon.rows // canon.kept[-1]) * (words["blocks"] if partial is not None else 1)  # type: ignore[operator]
-    per_unit = min(canon.n, BLOCK if partial is not None else canon.n) * min(canon.kept[-1], words["width"])  # type: ignore[type-var]
+    width = LANE_WIDTH if by_lane else unit_width(canon)
+    units = -(-canon.kept[-1] // width) * (canon.rows // canon.kept[-1]) * (-(-canon.n // BLOCK) if partial is not None else 1)
+    if by_lane:
+        units *= LANES
+    per_unit = min(canon.n, BLOCK // LANES if by_lane else BLOCK if partial is not None else canon.n) * min(canon.kept[-1], width)
     grain = max(1, 32768 // max(1, per_unit * sum(max(1, s.cost // 8) for s in passes)))
     return Plan("columns", structure, words, template.build, units, grain, template.scratch + 64)
 
@@ -64,12 +69,12 @@ def unit_width(canon: Canon) -> int:
     return WIDTH if canon.rows >= 16 * WIDTH else WIDTH // 2
 
 
-def _words(canon: Canon, buffers: Sequence[int], classes: dict[int, str], pointers: Sequence[Word], used: Sequence[int]) -> dict[str, Word]:
+def _words(canon: Canon, buffers: Sequence[int], classes: dict[int, str], pointers: Sequence[Word], used: Sequence[int],
+           width: int) -> dict[str, Word]:
     rank, axis = len(canon.kept), len(canon.kept) - 1
     words: dict[str, Word] = {f"p{k}": pointers[k] for k in buffers}
     words |= {f"scalar{v}": pointers[v] for v in used if v < canon.inputs and canon.spec.operands[v].is_scalar}
     words |= {f"size{a}": size for a, size in enumerate(canon.kept[:-1]) if a}
-    width = unit_width(canon)
     words["columns"], words["width"], words["groups"] = canon.kept[-1], width, -(-canon.kept[-1] // width)
     words["n"], words["rows"] = canon.n, canon.rows
     words |= {f"size{rank + a}": size for a, size in enumerate(canon.reduced) if a}
@@ -83,9 +88,9 @@ class _Columns:
     """One build of the template. Column values and accumulators lie in scratch, `WIDTH` to a row."""
 
     def __init__(self, canon: Canon, passes: Sequence[Sweep], classes: dict[int, str], dtypes: Sequence[str], stores: Sequence[int],
-                 partial: bool) -> None:
+                 partial: bool, by_lane: bool) -> None:
         self.canon, self.passes, self.classes, self.dtypes = canon, passes, classes, dtypes
-        self.stores, self.partial = stores, partial
+        self.stores, self.partial, self.by_lane = stores, partial, by_lane
         self.rank, self.axis = len(canon.kept), len(canon.kept) - 1
         self.saved: dict[int, SSAValue] = {}
         self.offsets: dict[int, int] = {}
@@ -106,7 +111,10 @@ class _Columns:
     def build(self, b: Builder) -> None:
         self.b = b
         self.zero = b.const(0)
-        unit, self.block = b.unit, None
+        unit: SSAValue = b.unit
+        self.block: SSAValue | None = None
+        if self.by_lane:
+            unit, self.lane = b.split(unit, [b.const(LANES)])
         if self.partial:
             unit, self.block = b.split(unit, [b.word("blocks")])
         self.outer, group = b.split(unit, [b.word("groups")])
@@ -122,7 +130,9 @@ class _Columns:
             self.bases[k] = base
         self.offset_values = {v: b.scratch(at) for v, at in self.offsets.items()}
         for sweep in self.passes:
-            if sweep.reductions:
+            if self.by_lane:
+                self._reduce_lane(sweep)
+            elif sweep.reductions:
                 self._reduce(sweep)
             else:
                 self._store_full(sweep)
@@ -159,13 +169,14 @@ class _Columns:
                 place.known[v] = self.b.load("unit", self.canon.spec.dtype_of(v), self.saved[v], index)
 
     @contextmanager
-    def _rows(self, lo: SSAValue, hi: SSAValue) -> Any:
-        """A loop over rows; gives the flat row, its indices along the reduced axes and each buffer's address there."""
+    def _rows(self, lo: SSAValue, hi: SSAValue, first: SSAValue | None = None) -> Any:
+        """A loop over rows (or every sixteenth from `first`); gives the row, its indices along the reduced axes, each buffer's address."""
         b = self.b
         with b.for_(lo, hi) as row:
+            flat = row.index if first is None else b.calc("add", first, b.calc("mul", row.index, b.const(LANES)))
             axes = range(self.rank, self.rank + len(self.canon.reduced))
-            rows = b.split(row.index, [b.word(f"size{a}") for a in axes[1:]])
-            yield row.index, rows, {k: self._at(base, k, axes, rows) for k, base in self.bases.items()}
+            rows = b.split(flat, [b.word(f"size{a}") for a in axes[1:]])
+            yield flat, rows, {k: self._at(base, k, axes, rows) for k, base in self.bases.items()}
 
     # Passes ---------------------------------------------------------------------------------------------------
     def _reduce(self, sweep: Sweep) -> None:
@@ -193,8 +204,32 @@ class _Columns:
         else:
             self._finish(sweep, kinds, accs)
 
-    def _join(self, kinds: Sequence[Any], rows: Sequence[SSAValue], place: Place, index: SSAValue,
-              flat: SSAValue) -> None:
+    def _reduce_lane(self, sweep: Sweep) -> None:
+        """Accumulate one lane of one block in the output itself."""
+        b, canon = self.b, self.canon
+        assert self.block is not None
+        kinds = [(v, canon.spec.steps[v - canon.inputs], accumulators(canon, v)) for v in sweep.reductions]
+        number = b.calc("add", b.calc("mul", self.block, b.const(LANES)), self.lane)
+        start = self._partial_start(number)
+        parts = [b.at(b.word(f"part{r}_{c}"), [start], [b.const(1)], item_bytes(t))
+                 for r, (_, _, ts) in enumerate(kinds) for c, t in enumerate(ts)]
+        with b.strip(self.zero, self.width, 0) as strip:
+            starts = [s for _, step, ts in kinds for s in b.identity(step.op, ts)]
+            for at, value in zip(parts, starts, strict=True):
+                b.store("unit", value, at, strip.index)
+        lo, hi = b.chunk(self.block, b.const(BLOCK), b.word("n"))
+        first = b.calc("add", lo, self.lane)
+        count = b.calc("cdiv", b.calc("sub", hi, first), b.const(LANES))
+        with self._rows(self.zero, count, first) as (flat, indices, bases), b.strip(self.zero, self.width, unroll_for(sweep.cost)) as strip:
+            place = self._place(strip.index, bases, indices)
+            self._join(kinds, parts, place, strip.index, flat)
+
+    def _partial_start(self, number: SSAValue) -> SSAValue:
+        """Where this unit's columns begin in the outputs of row `number` of accumulators."""
+        b = self.b
+        return b.calc("add", b.calc("add", b.calc("mul", number, b.word("rows")), b.calc("mul", self.outer, b.word("columns"))), self.first)
+
+    def _join(self, kinds: Sequence[Any], rows: Sequence[SSAValue], place: Place, index: SSAValue, flat: SSAValue) -> None:
         b, at = self.b, 0
         for _, step, ts in kinds:
             here = rows[at:at + len(ts)]
@@ -209,8 +244,7 @@ class _Columns:
     def _store_partial(self, kinds: Sequence[Any], accs: Sequence[SSAValue]) -> None:
         b, at = self.b, 0
         assert self.block is not None
-        row = b.calc("add", b.calc("mul", self.block, b.word("rows")), b.calc("mul", self.outer, b.word("columns")))
-        start = b.calc("add", row, self.first)
+        start = self._partial_start(self.block)
         with b.strip(self.zero, self.width, 0) as strip:
             for r, (_, step, ts) in enumerate(kinds):
                 folded = b.fold_rows(step.op, accs[at:at + len(ts)], strip.index, WIDTH, ts)

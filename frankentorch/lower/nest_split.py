@@ -19,7 +19,7 @@ from frankentorch.lower.kernel import Ptr, Scalar, Word
 from frankentorch.lower.nest_canon import Canon, canonicalise, classify, reorder_kept
 from frankentorch.lower.nest_columns import plan_columns
 from frankentorch.lower.nest_phases import accumulators, full_outputs
-from frankentorch.lower.nest_plan import BLOCK, Plan, Temp, item_bytes
+from frankentorch.lower.nest_plan import BLOCK, LANES, Plan, Temp, item_bytes
 from frankentorch.lower.nest_pointwise import plan_pointwise
 from frankentorch.lower.nest_rows import plan_rows
 from frankentorch.lower.nest_values import needed
@@ -27,6 +27,7 @@ from frankentorch.lower.spec import KernelSpec, Operand, Step
 from frankentorch.lower.translate import COMPLEX_PART, LaneOf
 
 SHORT_ROW, FEW_ROWS, NARROW = 8, 8, 4
+LARGE, WIDE = 1 << 20, 256
 
 
 def plans_for(spec: KernelSpec, lane_of: LaneOf) -> list[Plan]:
@@ -75,7 +76,8 @@ class _Planner:
         axis = column_axis(canon)
         if axis is not None:
             reorder_kept(canon, [a for a in range(len(canon.kept)) if a != axis] + [axis])
-        if canon.n > BLOCK and (axis is not None or canon.n > BLOCK * BLOCK or canon.n > 4 * BLOCK and canon.rows < FEW_ROWS):
+        few = canon.n > BLOCK * BLOCK or canon.n > 4 * BLOCK and canon.rows < FEW_ROWS
+        if few if axis is None else canon.n > BLOCK or _by_lane(canon):
             self._split(canon, pointers, columns=axis is not None)
         else:
             self.out.append((plan_rows if axis is None else plan_columns)(canon, self.lane_of, pointers))
@@ -90,24 +92,51 @@ class _Planner:
         levels = sorted({canon.level[v] for v in border if canon.is_reduction(v)})
         for level in levels:
             reductions = [v for v in border if canon.is_reduction(v) and canon.level[v] == level]
-            parts = {v: [(t, self._temp(t, blocks * canon.rows)) for t in accumulators(canon, v)] for v in reductions}
+            by_lane = columns and _by_lane(canon)
+            height = LANES * blocks if by_lane else blocks
+            parts = {v: [(t, self._temp(t, height * canon.rows)) for t in accumulators(canon, v)] for v in reductions}
             sub, sub_pointers = _subspec(spec, pointers, have, reductions, [() for _ in reductions])
             part_canon = _same_axes(sub, canon)
             words = [[t for _, t in parts[v]] for v in reductions]
-            self.out.append((plan_columns if columns else plan_rows)(part_canon, self.lane_of, sub_pointers, words))
+            if columns:
+                self.out.append(plan_columns(part_canon, self.lane_of, sub_pointers, words, by_lane))
+            else:
+                self.out.append(plan_rows(part_canon, self.lane_of, sub_pointers, words))
+            if by_lane and blocks > 1:
+                parts = self._fold_lanes(canon, spec, parts, blocks)
+                height = blocks
             if not stored and level == levels[-1]:
                 # Nothing is read after this kernel, so even an output that shares an operand's memory may be written by it.
                 finals = [(v, strides[:len(kept)], pointers[canon.inputs + j]) for j, (v, strides) in enumerate(spec.outputs)]
-                self._combine(canon, spec, pointers, have, parts, finals, blocks)
+                self._combine(canon, spec, pointers, have, parts, finals, height)
                 return
             finals = [(v, _contiguous(kept), self._temp(spec.dtype_of(v), canon.rows)) for v in border if canon.level[v] == level]
-            self._combine(canon, spec, pointers, have, parts, finals, blocks)
+            self._combine(canon, spec, pointers, have, parts, finals, height)
             for v, strides, temp in finals:
                 operand = Operand(spec.dtype_of(v), kept + (1,) * len(canon.reduced), strides + (0,) * len(canon.reduced))
                 have[v] = (operand, temp)
         sub, sub_pointers = _subspec(spec, pointers, have, [spec.outputs[j][0] for j in stored], [spec.outputs[j][1] for j in stored])
         self._add(sub, [*sub_pointers, *(pointers[canon.inputs + j] for j in stored)])
         self._copy_out(canon, spec, pointers, have, [j for j in range(len(spec.outputs)) if j not in stored])
+
+    def _fold_lanes(self, canon: Canon, spec: KernelSpec, parts: dict[int, list[tuple[str, Temp]]],
+                    blocks: int) -> dict[int, list[tuple[str, Temp]]]:
+        """The kernel that folds the sixteen lanes of every block: a reduction of sixteen rows puts one in each lane."""
+        kept = tuple(canon.kept)
+        folded: dict[int, list[tuple[str, Temp]]] = {}
+        operands: list[Operand] = []
+        steps: list[Step] = []
+        outputs: list[tuple[int, tuple[int, ...]]] = []
+        words: list[Word] = []
+        row = (canon.rows, *_contiguous(kept))
+        for v, [(dtype, temp)] in parts.items():
+            operands.append(Operand(dtype, (blocks, LANES, *kept), (LANES * canon.rows, *row)))
+            steps.append(Step(spec.steps[v - canon.inputs].op, (len(steps),), (("dims", (1,)),), dtype, (blocks, 1, *kept)))
+            folded[v] = [(dtype, self._temp(dtype, blocks * canon.rows))]
+            outputs.append((len(parts) + len(outputs), (row[0], 0, *row[1:])))
+            words.append(temp)
+        self._add(KernelSpec(tuple(operands), tuple(steps), tuple(outputs)), [*words, *(t for [(_, t)] in folded.values())])
+        return folded
 
     def _combine(self, canon: Canon, spec: KernelSpec, pointers: Sequence[Word], have: dict[int, tuple[Operand, Word]],
                  parts: dict[int, list[tuple[str, Temp]]], finals: Sequence[tuple[int, tuple[int, ...], Word]], blocks: int) -> None:
@@ -165,6 +194,13 @@ class _Planner:
                              tuple(replace(s, shape=s.shape[:kept]) for s in sub.steps),
                              tuple((v, strides[:kept]) for v, strides in sub.outputs))
         self._add(trimmed, [*sub_pointers, *(pointers[canon.inputs + j] for j in outputs)])
+
+
+def _by_lane(canon: Canon) -> bool:
+    """Whether a column reduction should give each lane of a block its own unit: rows so wide and many that long runs of memory matter."""
+    reductions = [v for v in range(canon.inputs, canon.inputs + len(canon.spec.steps)) if canon.is_reduction(v)]
+    simple = all(len(accumulators(canon, v)) == 1 and canon.level[v] == 1 for v in reductions)
+    return simple and not full_outputs(canon) and canon.kept[-1] >= WIDE and canon.n >= WIDE and canon.n * canon.rows >= LARGE
 
 
 def _contiguous(sizes: Sequence[int]) -> tuple[int, ...]:

@@ -10,8 +10,8 @@ bytes 0 or 1 in memory. Complex dtypes ("c64", "c128") are two adjacent floats i
 
 Special steps, known to the templates (everything else is a lane function found by its name):
 
-- ``to``: convert to the step's dtype; ``complex``: from two real parts; ``iota`` (attr ``dim``): the index along `dim`, in the step's dtype;
-  ``full`` (attr ``value``): a constant.
+- ``to``: convert to the step's dtype; ``complex``: from two real parts; ``iota`` (attr ``dim``): the index along `dim`, in the step's
+  dtype; ``full`` (attr ``value``): a constant.
 - reductions (attr ``dims``): sum, prod, max, min, any, all, argmax, argmin (result i64, the row-major index over the reduced axes).
 """
 

@@ -1,7 +1,7 @@
 """How accumulators start, join and fold: the arithmetic of reductions, in the lane language.
 
 Enters: accumulators as lists of lanes (one; for argmax and argmin the best value and its index; of complex ones both parts).
-Leaves: the same. The functions take any `Lanes` builder, so the numpy reference and the kernels share them; only `fold_lanes` needs LLVM vectors.
+Leaves: the same. The functions take any `Lanes` builder, so the reference and the kernels share them; only `fold_lanes` needs LLVM vectors.
 """
 
 from __future__ import annotations
