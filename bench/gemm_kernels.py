@@ -106,8 +106,8 @@ def convolutions() -> None:
                       "weight_grad": lambda: backward(g, x, w, None, [s, s], [p, p], [1, 1], False, [0, 0], groups, [False, True, False])}
             for kind, result in results.items():
                 inputs = {"forward": (x, w), "input_grad": (g, w), "weight_grad": (x, g)}[kind]
-                calls = lower_conv(kind, "f32", x.shape, w.shape, y.shape, x.stride(), w.stride(), y.stride(), stride=(s, s), padding=(p, p),
-                                   dilation=(1, 1), groups=groups, tier=jit.current_tier(), threads=1)
+                calls = lower_conv(kind, "f32", x.shape, w.shape, y.shape, x.stride(), w.stride(), y.stride(), stride=(s, s),
+                                   padding=(p, p), dilation=(1, 1), groups=groups, tier=jit.current_tier(), threads=1)
                 bound = [bind(c, [t.numpy() for t in (*inputs, result)]) for c in calls]
                 name = f"{n}x{ci}x{size} -> {co} k{k} s{s} g{groups} {'last' if memory is torch.channels_last else 'first':5} {kind:11}"
                 print(f"{name}  {race(bound, rivals[kind], 2.0 * y.numel() * (ci // groups) * k * k)}", flush=True)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from contract_helper import chains, emit_object, fold, host_tiers, narrow, run, widen
 
-from frankentorch.lower.contract import Epilogue, EpilogueOperand, bias_epilogue, lower_matmul
+from frankentorch.lower.contract import lower_matmul
 from frankentorch.lower.contract_micro import CHUNK, GROUP, compute_type
+from frankentorch.lower.contract_tile import Epilogue, EpilogueOperand, bias_epilogue
 from frankentorch.lower.kernel import Ptr
 from frankentorch.lower.lanes import numpy_type
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from contract_helper import fma, fold, host_tiers, narrow, run, widen
 
-from frankentorch.lower.contract import bias_epilogue
 from frankentorch.lower.contract_micro import CHUNK, GROUP, compute_type
+from frankentorch.lower.contract_tile import bias_epilogue
 from frankentorch.lower.conv import forward_classes, gradient_classes, lower_conv
 from frankentorch.lower.kernel import Ptr
 from frankentorch.lower.lanes import numpy_type
@@ -49,7 +49,8 @@ def case(n: int, ci: int, co: int, size: tuple[int, ...], kernel: tuple[int, ...
 CASES = [
     case(2, 3, 5, (6, 7), (3, 3), padding=1), case(1, 17, 33, (5, 15), (3, 3), padding=1), case(2, 4, 6, (9, 8), (3, 2), 2, 1, 1, 2),
     case(1, 2, 16, (7, 9), (3, 3), 1, 2, 2), case(2, 1, 3, (12, 13), (5, 5), 3, 2), case(1, 6, 6, (5, 17), (3, 3), 1, 1, 1, 6),
-    case(2, 35, 35, (6, 19), (3, 3), 1, 1, 1, 35), case(2, 18, 18, (9, 8), (5, 3), 2, 2, 2, 18), case(1, 2, 2, (3, 4, 18), (3, 3, 3), 1, 1, 1, 2),
+    case(2, 35, 35, (6, 19), (3, 3), 1, 1, 1, 35), case(2, 18, 18, (9, 8), (5, 3), 2, 2, 2, 18),
+    case(1, 2, 2, (3, 4, 18), (3, 3, 3), 1, 1, 1, 2),
     case(2, 45, 3, (3, 4), (3, 3), padding=1), case(1, 130, 2, (2, 2), (3, 3), padding=1), case(3, 8, 31, (4, 5), (1, 1)),
     case(2, 8, 4, (5, 5), (1, 1), 2), case(2, 3, 4, (20,), (5,), 2, 2), case(1, 2, 35, (1,), (3,), padding=1),
     case(1, 2, 3, (3, 4, 5), (2, 3, 2), 1, 1), case(1, 4, 4, (4, 4, 4), (3, 3, 3), 2, 1, 1, 2), case(1, 2, 2, (4, 4), (2, 2), 3, 3),
@@ -163,7 +164,9 @@ def compute(kind: str, c: Case, dtype: str, x: np.ndarray, w: np.ndarray, g: np.
 
 def tensors_of(c: Case, dtype: str = "f32", seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
-    return (data(rng, dtype, (c.n, c.ci, *c.size)), data(rng, dtype, (c.co, c.ci // c.groups, *c.kernel)), data(rng, dtype, (c.n, c.co, *c.out)))
+    shapes = ((c.n, c.ci, *c.size), (c.co, c.ci // c.groups, *c.kernel), (c.n, c.co, *c.out))
+    x, w, g = (data(rng, dtype, shape) for shape in shapes)
+    return x, w, g
 
 
 def bits(x: np.ndarray) -> np.ndarray:
@@ -197,7 +200,8 @@ def test_torch(c: Case) -> None:
 
 @pytest.mark.parametrize("dtype", ["f64", "bf16", "f16", "i32"])
 @pytest.mark.parametrize("kind", ["forward", "input_grad", "weight_grad"])
-@pytest.mark.parametrize("c", [case(2, 5, 18, (4, 6), (3, 2), 1, 1), case(2, 9, 9, (3, 10), (3, 2), 1, 1, 1, 9)], ids=["dense", "depthwise"])
+@pytest.mark.parametrize("c", [case(2, 5, 18, (4, 6), (3, 2), 1, 1), case(2, 9, 9, (3, 10), (3, 2), 1, 1, 1, 9)],
+                         ids=["dense", "depthwise"])
 def test_dtypes(kind: str, dtype: str, c: Case) -> None:
     x, w, g = tensors_of(c, dtype)
     want = narrow(reference(kind, c, *(widen(t, dtype) for t in (x, w, g))), dtype, compute_type(dtype))
@@ -215,7 +219,8 @@ def test_weight_gradient_groups(groups: int, length: int) -> None:
     x, w, g = tensors_of(c)
     want = reference("weight_grad", c, x, w, g)
     for layout in "cl":
-        np.testing.assert_array_equal(bits(compute("weight_grad", c, "f32", laid_out(x, layout), w, laid_out(g, layout), TIERS[-1])), bits(want))
+        got = compute("weight_grad", c, "f32", laid_out(x, layout), w, laid_out(g, layout), TIERS[-1])
+        np.testing.assert_array_equal(bits(got), bits(want))
 
 
 def test_padding_is_skipped() -> None:
@@ -248,7 +253,8 @@ def test_image_alone_and_in_batch() -> None:
     whole = compute("forward", c, "f32", x, w, g, TIERS[-1])
     alone = Case(1, *(getattr(c, name) for name in ("ci", "co", "size", "kernel", "stride", "padding", "dilation", "groups")))
     for i in range(c.n):
-        np.testing.assert_array_equal(bits(compute("forward", alone, "f32", x[i:i + 1], w, g[:1], TIERS[-1], "l")), bits(whole[i:i + 1]))
+        got = compute("forward", alone, "f32", x[i:i + 1], w, g[:1], TIERS[-1], "l")
+        np.testing.assert_array_equal(bits(got), bits(whole[i:i + 1]))
 
 
 @pytest.mark.parametrize("size,kernel,stride,padding,dilation", itertools.product((1, 4, 9), (1, 3, 4), (1, 2, 3), (0, 1, 5), (1, 2, 3)))

@@ -12,51 +12,40 @@ columns (packed to L2, or read in place when the matrix is small), keeping chunk
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from frankentorch.lower import contract_skinny
-from frankentorch.lower.contract_micro import (CHUNK, GROUP, K_PITCH, PANEL, ROW_PITCH, Machine, Routine, arith, load, machine, micro, minimum, offset,
-                                               size_of, store, word)
-from frankentorch.lower.contract_pack import load_lanes, pack_a, pack_b, store_lanes
+from frankentorch.lower.contract_micro import (
+    CHUNK,
+    GROUP,
+    K_PITCH,
+    PANEL,
+    ROW_PITCH,
+    Machine,
+    Routine,
+    arith,
+    machine,
+    micro,
+    minimum,
+    offset,
+    size_of,
+    store,
+    word,
+)
+from frankentorch.lower.contract_pack import pack_a, pack_b
+from frankentorch.lower.contract_tile import Epilogue, Held, assemble, call_micro, finish, fold_groups, tile_height
 from frankentorch.lower.kernel import Lowered, Ptr, Word
-from frankentorch.lower.lanes import Lane, LLVMLanes
-from frankentorch.lower.llvmtext import Function, module
+from frankentorch.lower.llvmtext import Function
 
 BATCH_DIMS = 3
 # Words of the kernel; strides are in bytes.
 (A, B, C, M, N, K, A_M, A_K, B_K, B_N, C_M, C_N, SIZES, A_BATCH, B_BATCH, C_BATCH, M_BLOCK, N_BLOCK, M_BLOCKS, N_BLOCKS, PACK, CHUNKS,
- SLOT_ROW, SLOT_COL, B_AT, SLOTS_AT, TOTALS_AT, EPILOGUE) = (*range(12), 12, 15, 18, 21, *range(24, 36))
+ SLOT_ROW, SLOT_COL, B_AT, SLOTS_AT, TOTALS_AT, EPILOGUE) = (
+    0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 15, 18, 21, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35)
 EPILOGUE_WORDS = 3 + BATCH_DIMS
 _BASES_AT, _A_AT = 64, 512  # scratch: the segment table, the epilogue's base addresses, the A panel, then B, slots and totals
-
-
-@dataclass(frozen=True, slots=True)
-class EpilogueOperand:
-    """A tensor the epilogue reads at the output's index: strides are (*batch, row, column) in elements, 0 to broadcast."""
-
-    word: Word
-    dtype: str
-    strides: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Epilogue:
-    """What happens to a folded sum before it is rounded and stored.
-
-    ``emit(L, acc, operands)`` is a lane function in the compute type; `key` names it and is part of the symbol, so equal keys must mean
-    equal functions (and equal operand dtypes).
-    """
-
-    key: str
-    emit: Callable[[LLVMLanes, Lane, list[Lane]], Lane]
-    operands: tuple[EpilogueOperand, ...] = ()
-
-
-def bias_epilogue(word_: Word, dtype: str, strides: tuple[int, ...]) -> Epilogue:
-    """acc + bias, rounded once; `strides` (*batch, row, column) choose a bias per column, per row or per element."""
-    return Epilogue(f"bias_{dtype}", lambda L, acc, operands: acc + operands[0], (EpilogueOperand(word_, dtype, strides),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +89,7 @@ def lower_matmul(dtype: str, batch: Sequence[int], m: int, n: int, k: int, a_str
                         tuple(s[-BATCH_DIMS - 2:] for s in p.extra))
         shift = [sum(i * s for i, s in zip(index, strides, strict=False)) for strides in (p.a, p.b, p.c, *p.extra)]
         words = [a, b, c, *(o.word for o in epilogue.operands)] if epilogue else [a, b, c]
-        types = [dtype, dtype, out_dtype or dtype, *(o.dtype for o in epilogue.operands)] if epilogue else [dtype, dtype, out_dtype or dtype]
+        types = [dtype, dtype, out_dtype or dtype, *((o.dtype for o in epilogue.operands) if epilogue else ())]
         moved = [_advance(w, s * size_of(t)) for w, s, t in zip(words, shift, types, strict=True)]
         swapped = _prefers_transposed(inner)
         if swapped:
@@ -175,7 +164,8 @@ def _class(unit: int, size: int, other: int, other_size: int, names: str) -> str
 def blocks_of(size: int, step: int, most: int) -> tuple[int, int]:
     """Blocks of at most `most` (a multiple of `step`) which share `size` evenly: (block, count)."""
     count = -(-size // most)
-    block = -(-(-(-size // count)) // step) * step
+    share = -(-size // count)
+    block = -(-share // step) * step
     return block, -(-size // block)
 
 
@@ -219,7 +209,8 @@ def _lower_one(dtype: str, out_dtype: str, p: Problem, words: list[Word], tier: 
         m_block, m_blocks, n_block, n_blocks = blocks_for(mach, matrices, p.m, p.n, p.k, threads)
     chunks = max(1, -(-p.k // CHUNK))
     native = b_class == "n" and mach.compute == dtype
-    in_place = native or b_class == "k" if skinny else native and (p.m <= 2 * tile_m or p.n * p.k <= 8192 and p.b[-2] * mach.size % 4096 != 0)
+    small = p.m <= 2 * tile_m or (p.n * p.k <= 8192 and p.b[-2] * mach.size % 4096 != 0)
+    in_place = native or b_class == "k" if skinny else native and small
     a_bytes = max(tile_m * ROW_PITCH, CHUNK * K_PITCH) * mach.size
     b_bytes = n_block * PANEL * mach.size
     block_bytes = m_block * n_block * mach.size if chunks > 1 else tile_m * tile_n * mach.size
@@ -235,7 +226,7 @@ def _lower_one(dtype: str, out_dtype: str, p: Problem, words: list[Word], tier: 
                         slot_row, slot_col, b_at, slots_at, totals_at]
     for w, o, strides in zip(words[3:], epilogue.operands if epilogue else (), p.extra, strict=True):
         args += [w, *(s * size_of(o.dtype) for s in (*strides[-2:], *strides[:-2]))]
-    text, symbol = _text(dtype, out_dtype, a_class, b_class, tier, skinny, epilogue.key if epilogue else "", _Hold(epilogue))
+    text, symbol = _text(dtype, out_dtype, a_class, b_class, tier, skinny, epilogue.key if epilogue else "", Held(epilogue))
     units = matrices * m_blocks * n_blocks
     work = max(1, m_block * n_block * p.k)
     return Lowered(text, symbol, args, units, max(1, 200_000 // work), scratch)
@@ -245,73 +236,20 @@ def _align(x: int) -> int:
     return -(-x // 64) * 64
 
 
-class _Hold:
-    """Carries an epilogue past the cache key: its key string stands for it."""
-
-    def __init__(self, epilogue: Epilogue | None) -> None:
-        self.epilogue = epilogue
-
-    def __hash__(self) -> int:
-        return 0
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Hold)
-
-
 @lru_cache(maxsize=256)
-def _text(dtype: str, out_dtype: str, a_class: str, b_class: str, tier: str, skinny: int, key: str, hold: _Hold) -> tuple[str, str]:
+def _text(dtype: str, out_dtype: str, a_class: str, b_class: str, tier: str, skinny: int, key: str, hold: Held) -> tuple[str, str]:
     """The module of one specialisation, and its symbol."""
     mach = _machine(dtype, tier, skinny, b_class)
     path = f"rows{skinny}" if skinny else "block"
     symbol = "_".join(["matmul", dtype, out_dtype, a_class + b_class, path, tier.replace(".", ""), *([key] if key else [])])
     k_major = a_class == "m"
-    parts = [pack_a(mach, dtype, a_class), pack_b(mach, dtype, b_class), *(micro(mach, r, k_major) for r in mach.rows),
-             finish(mach, out_dtype, hold.epilogue), _driver(symbol, mach, k_major, "fused" if skinny and b_class == "k" else "", hold.epilogue)]
-    if skinny and b_class == "k":
+    fused = skinny and b_class == "k"
+    parts: list[Function] = [pack_a(mach, dtype, a_class), pack_b(mach, dtype, b_class), *(micro(mach, r, k_major) for r in mach.rows),
+                             finish(mach, out_dtype, hold.epilogue),
+                             _driver(symbol, mach, k_major, "fused" if fused else "", hold.epilogue)]
+    if fused:
         parts.append(contract_skinny.fused(mach, dtype))
     return assemble(parts), symbol
-
-
-def assemble(parts: list[Function]) -> str:
-    """One module from functions which may call each other."""
-    defined = {f.name for f in parts}
-    declares = {n: d for f in parts for n, d in f.declares.items() if n not in defined}
-    return module(parts, declares)
-
-
-def finish(m: Machine, out_dtype: str, epilogue: Epilogue | None, from_table: bool = False) -> Function:
-    """``finish(slot, rows, cols, c, c_row, c_col, bases, row, col)``: the epilogue and the store of one tile.
-
-    `c` is the tile's first output; `bases` holds (address, row stride, column stride) of each epilogue operand, indexed by
-    the absolute `row` and `col`. With `from_table`, `c` is a table of (source, output) addresses, one pair a row, and `c_row` an
-    offset to add to every output address.
-    """
-    f = Routine("finish", [("ptr", "slot"), ("i64", "rows"), ("i64", "cols"), ("ptr", "c"), ("i64", "c_row"), ("i64", "c_col"),
-                            ("ptr", "bases"), ("i64", "row"), ("i64", "col")])
-    unit = f.op(f"icmp eq i64 %c_col, {size_of(out_dtype)}")
-    with f.loop("0", "%rows") as r:
-        from_row = offset(f, "%slot", r.iv, m.columns * m.size)
-        if from_table:
-            to_row = offset(f, word(f, offset(f, "%c", r.iv, 16), 1, "ptr"), "%c_row", 1)
-        else:
-            to_row = offset(f, "%c", arith(f, "mul", r.iv, "%c_row"), 1)
-        row = arith(f, "add", "%row", r.iv)
-        with f.loop("0", "%cols", m.lanes) as j:
-            acc = load(f, m.vector, offset(f, from_row, j.iv, m.size), m.size)
-            count = arith(f, "sub", "%cols", j.iv)
-            if epilogue is not None:
-                lanes = m.lanes_of(f)
-                col = arith(f, "add", "%col", j.iv)
-                values = [lanes.wrap(m.compute, _operand(f, m, o.dtype, t, row, col, count)) for t, o in enumerate(epilogue.operands)]
-                acc = epilogue.emit(lanes, lanes.wrap(m.compute, acc), values).v
-            store_lanes(f, m, out_dtype, acc, offset(f, to_row, arith(f, "mul", j.iv, "%c_col"), 1), "%c_col", count, unit)
-    return f
-
-
-def _operand(f: Function, m: Machine, dtype: str, index: int, row: str, col: str, count: str) -> str:
-    base, row_step, col_step = (word(f, "%bases", 3 * index + i, t) for i, t in enumerate(("ptr", "i64", "i64")))
-    p = offset(f, offset(f, base, arith(f, "mul", row, row_step), 1), arith(f, "mul", col, col_step), 1)
-    return load_lanes(f, m, dtype, p, col_step, count)
 
 
 def _batch_offset(f: Function, first: int, index: list[str]) -> str:
@@ -344,10 +282,10 @@ def _driver(symbol: str, m: Machine, k_major: bool, direct_micro: str, epilogue:
         c_block = offset(f, offset(f, c, _batch_offset(f, C_BATCH, index), 1), arith(f, "mul", m0, w[C_M]), 1)
         c_block = offset(f, c_block, arith(f, "mul", n0, w[C_N]), 1)
         for t in range(len(epilogue.operands) if epilogue else 0):
-            at = EPILOGUE + t * EPILOGUE_WORDS
-            store(f, "ptr", offset(f, word(f, "%args", at, "ptr"), _batch_offset(f, at + 3, index), 1), offset(f, bases, str(3 * t), 8), 8)
-            for i in (1, 2):
-                store(f, "i64", word(f, "%args", at + i), offset(f, bases, str(3 * t + i), 8), 8)
+            first = EPILOGUE + t * EPILOGUE_WORDS
+            store(f, "ptr", offset(f, word(f, "%args", first, "ptr"), _batch_offset(f, first + 3, index), 1), offset(f, bases, str(3 * t), 8), 8)
+            for n in (1, 2):
+                store(f, "i64", word(f, "%args", first + n), offset(f, bases, str(3 * t + n), 8), 8)
         known = f.op(f"and i1 {one_chunk}, {f.op(f'icmp eq ptr {b_block}, {u.vars[0]}')}")
         whole_cols = arith(f, "mul", arith(f, "udiv", cols, m.columns), m.columns)
         packing = f.op(f"icmp ne i64 {w[PACK]}, 0")
@@ -383,7 +321,8 @@ def _driver(symbol: str, m: Machine, k_major: bool, direct_micro: str, epilogue:
                     slot, total = offset(f, slots, at, 1), offset(f, totals, at, 1)
                     if direct_micro:
                         with f.when(direct):
-                            f.do(f"call void @{direct_micro}(ptr {panel_a}, ptr {there}, i64 {w[B_N]}, ptr %scratch, i64 1, ptr {slot}, i1 {add})")
+                            f.do(f"call void @{direct_micro}(ptr {panel_a}, ptr {there}, i64 {w[B_N]}, ptr %scratch, i64 1, "
+                                 f"ptr {slot}, i1 {add})")
                         with f.when(f.op(f"xor i1 {direct}, true")):
                             call_micro(f, m, k_major, height, panel_a, b_at, ldb, "%scratch", "1", slot, add)
                     else:
@@ -396,39 +335,3 @@ def _driver(symbol: str, m: Machine, k_major: bool, direct_micro: str, epilogue:
                                  f"ptr {bases}, i64 {arith(f, 'add', m0, i.iv)}, i64 {arith(f, 'add', n0, j.iv)})")
         u.next([b_block])
     return f
-
-
-def tile_height(f: Function, m: Machine, have: str) -> str:
-    """How many rows to compute for `have` rows: a whole tile, or a multiple of the short micro-kernel's rows."""
-    short = m.rows[-1]
-    return arith(f, "mul", arith(f, "udiv", arith(f, "add", have, short - 1), short), short)
-
-
-def call_micro(f: Function, m: Machine, k_major: bool, height: str, a: str, b: str, ldb: str, segments: str, count: str, slot: str,
-               add: str) -> None:
-    """Run the tall micro-kernel on a whole tile, or the short one as often as `height` asks."""
-    tall, short, done = f.label("tall"), f.label("short"), f.label("computed")
-    rest = f"i64 {ldb}, ptr {segments}, i64 {count}"
-    if len(m.rows) > 1:
-        f.branch_if(f.op(f"icmp eq i64 {height}, {m.rows[0]}"), tall, short)
-        f.block(tall)
-    f.do(f"call void @micro_{m.rows[0]}(ptr {a}, ptr {b}, {rest}, ptr {slot}, i1 {add})")
-    if len(m.rows) == 1:
-        return
-    f.branch(done)
-    f.block(short)
-    with f.loop("0", height, m.rows[1]) as r:
-        rows, to = offset(f, a, r.iv, m.size * (1 if k_major else ROW_PITCH)), offset(f, slot, r.iv, m.columns * m.size)
-        f.do(f"call void @micro_{m.rows[1]}(ptr {rows}, ptr {b}, {rest}, ptr {to}, i1 {add})")
-    f.branch(done)
-    f.block(done)
-
-
-def fold_groups(f: Function, m: Machine, slot: str, total: str, later: str, last: str) -> None:
-    """At the end of a group: slot = total + slot from the second group on; total = slot when more groups follow."""
-    elements = str(m.rows[0] * m.columns)
-    with f.when(later), f.loop("0", elements, m.lanes) as i:
-        at, t = offset(f, slot, i.iv, m.size), load(f, m.vector, offset(f, total, i.iv, m.size), m.size)
-        store(f, m.vector, m.add(f, t, load(f, m.vector, at, m.size)), at, m.size)
-    with f.when(f.op(f"xor i1 {last}, true")), f.loop("0", elements, m.lanes) as i:
-        store(f, m.vector, load(f, m.vector, offset(f, slot, i.iv, m.size), m.size), offset(f, total, i.iv, m.size), m.size)

@@ -1,14 +1,14 @@
 """Moving operands between strided memory and the packed panels that micro-kernels read.
 
 Enters: a `Machine`, a stored dtype and a layout class. Leaves: LLVM text of internal functions
-``pack_a(src, row_stride, k_stride, rows, padded_rows, kc, dst)`` and ``pack_b(src, k_stride, col_stride, cols, kc, dst)`` (strides in bytes),
-and helpers which load and store up to a vector of lanes at any stride. Packing converts to the compute type. What pads a panel is
-zero, or a copy of a real row, never stale memory: a denormal there would be slow.
+``pack_a(src, row_stride, k_stride, rows, padded_rows, kc, dst)`` and ``pack_b(src, k_stride, col_stride, cols, kc, dst)``
+(strides in bytes), and helpers which load and store up to a vector of lanes at any stride. Packing converts to the compute type.
+What pads a panel is zero, or a copy of a real row: stale memory could hold denormals, which are slow.
 """
 
 from __future__ import annotations
 
-from frankentorch.lower.contract_micro import (K_PITCH, PANEL, ROW_PITCH, Machine, Routine, arith, load, maximum, minimum, offset, size_of, store)
+from frankentorch.lower.contract_micro import K_PITCH, PANEL, ROW_PITCH, Machine, Routine, arith, load, maximum, minimum, offset, size_of, store
 from frankentorch.lower.lanes import llvm_type
 from frankentorch.lower.llvmtext import Function
 
@@ -138,7 +138,8 @@ def _pack_columns(f: Routine, m: Machine, dtype: str, exact: bool) -> None:
     # A panel has fewer rows than K_PITCH, so every k is the same one or two loads; where the tier has masks they are made once.
     if not _masked(m):
         with f.loop("0", "%kc") as k:
-            copy_run(f, m, dtype, offset(f, "%src", arith(f, "mul", k.iv, "%k"), 1), offset(f, "%dst", k.iv, K_PITCH * m.size), "%rows", exact)
+            src, dst = offset(f, "%src", arith(f, "mul", k.iv, "%k"), 1), offset(f, "%dst", k.iv, K_PITCH * m.size)
+            copy_run(f, m, dtype, src, dst, "%rows", exact)
         return
     flags = _vector("i1", m.lanes)
     masks = [first_lanes(f, m.lanes, maximum(f, arith(f, "sub", "%rows", first), "0")) for first in range(0, m.rows[0], m.lanes)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from frankentorch.lower.contract_micro import (ROW_PITCH, Machine, Routine, arith, keep, load, machine, offset, size_of, splat_scalar)
+from frankentorch.lower.contract_micro import ROW_PITCH, Machine, Routine, arith, keep, load, machine, offset, size_of, splat_scalar
 from frankentorch.lower.contract_pack import four_columns, load_strided_raw, to_compute
 from frankentorch.lower.lanes import llvm_type
 

@@ -15,8 +15,9 @@ from functools import lru_cache
 from math import gcd, prod
 
 from frankentorch.lower import conv_depthwise, conv_gather, conv_weight
-from frankentorch.lower.contract import Epilogue, EpilogueOperand, _Hold, assemble, blocks_of, lower_matmul
+from frankentorch.lower.contract import blocks_of, lower_matmul
 from frankentorch.lower.contract_micro import CHUNK, GROUP, K_PITCH, PANEL, ROW_PITCH, machine, size_of
+from frankentorch.lower.contract_tile import Epilogue, EpilogueOperand, Held, assemble
 from frankentorch.lower.kernel import Lowered, Ptr, Word
 
 KINDS = ("forward", "input_grad", "weight_grad")
@@ -84,7 +85,8 @@ def gradient_classes(size: int, out: int, kernel: int, stride: int, padding: int
     for residue in range(min(stride, size)):
         previous = None
         for i in range(residue, size, stride):
-            taps = [t for t in range(kernel) if (i + padding - t * dilation) % stride == 0 and 0 <= (i + padding - t * dilation) // stride < out]
+            reach = [i + padding - t * dilation for t in range(kernel)]
+            taps = [t for t, r in enumerate(reach) if r % stride == 0 and 0 <= r // stride < out]
             key = (taps[0], len(taps)) if taps else (0, 0)
             if key == previous:
                 last = found[-1]
@@ -210,7 +212,7 @@ def _gather(kind: str, dtype: str, g: Geometry, tier: str, epilogue: Epilogue | 
     for words in class_words:
         args += words
     args += prefix
-    text, symbol = _gather_text(dtype, src_class, w_class, tier, epilogue.key if epilogue else "", _Hold(epilogue))
+    text, symbol = _gather_text(dtype, src_class, w_class, tier, epilogue.key if epilogue else "", Held(epilogue))
     units = g.groups * n_blocks * target[0] * prefix[-1]
     # A thread packs the weights again for each part of the units it is given.
     grain = max(1, min(units // (4 * threads), 4_000_000 // max(1, pixels * n_block * k)))
@@ -230,7 +232,8 @@ def _class_words(classes: list[list[Progression]], s_strides: tuple[int, ...], t
             for axis, t, s in zip(classes, t_strides[2:], s_strides[2:], strict=True)]
 
 
-def _depthwise(kind: str, dtype: str, g: Geometry, tier: str, epilogue: Epilogue | None, first: Word, second: Word, result: Word) -> Lowered:
+def _depthwise(kind: str, dtype: str, g: Geometry, tier: str, epilogue: Epilogue | None, first: Word, second: Word,
+               result: Word) -> Lowered:
     mach, size = machine(dtype, tier), size_of(dtype)
     forward = kind == "forward"
     s_strides, t_strides = (g.x_strides, g.y_strides) if forward else (g.y_strides, g.x_strides)
@@ -244,20 +247,20 @@ def _depthwise(kind: str, dtype: str, g: Geometry, tier: str, epilogue: Epilogue
     operands = epilogue.operands if epilogue else ()
     at = conv_depthwise.EPILOGUE + 2 * len(operands)
     args: list[Word] = [first, second, result, g.groups, g.x[0], s_strides[0] * size, s_strides[1] * size, g.w_strides[0] * size,
-                        *(s * size for s in g.w_strides[2:]), t_strides[0] * size, t_strides[1] * size, *g.w[2:], blocks, *map(len, classes),
-                        at, at + len(words[0]), at + len(words[0]) + len(words[1]), step * s_strides[4] * size, out_lane * size]
+                        *(s * size for s in g.w_strides[2:]), t_strides[0] * size, t_strides[1] * size, *g.w[2:], blocks,
+                        *map(len, classes), at, at + len(words[0]), at + len(words[0]) + len(words[1]), step * s_strides[4] * size, out_lane * size]
     for o in operands:
         args += [o.word, o.strides[0] * size_of(o.dtype)]
     for axis in words:
         args += axis
-    text, symbol = _depthwise_text(dtype, by, unit, tier, epilogue.key if epilogue else "", _Hold(epilogue))
+    text, symbol = _depthwise_text(dtype, by, unit, tier, epilogue.key if epilogue else "", Held(epilogue))
     work = prod(g.y[2:]) * prod(g.w[2:]) * (mach.lanes if by == "channel" else 1)
     return Lowered(text, symbol, args, g.x[0] * blocks, max(1, 200_000 // max(1, work)),
                    conv_depthwise.scratch_bytes(prod(g.w[2:]), len(operands)))
 
 
 @lru_cache(maxsize=64)
-def _depthwise_text(dtype: str, by: str, unit: bool, tier: str, key: str, hold: _Hold) -> tuple[str, str]:
+def _depthwise_text(dtype: str, by: str, unit: bool, tier: str, key: str, hold: Held) -> tuple[str, str]:
     symbol = "_".join(["conv_depthwise", dtype, by, "unit" if unit else "strided", tier.replace(".", ""), *([key] if key else [])])
     return assemble([conv_depthwise.routine(symbol, machine(dtype, tier), dtype, by, unit, hold.epilogue)]), symbol
 
@@ -267,6 +270,6 @@ def _align(x: int) -> int:
 
 
 @lru_cache(maxsize=128)
-def _gather_text(dtype: str, src_class: str, w_class: str, tier: str, key: str, hold: _Hold) -> tuple[str, str]:
+def _gather_text(dtype: str, src_class: str, w_class: str, tier: str, key: str, hold: Held) -> tuple[str, str]:
     symbol = "_".join(["conv", dtype, src_class + w_class, tier.replace(".", ""), *([key] if key else [])])
     return assemble(conv_gather.routines(symbol, machine(dtype, tier), dtype, src_class, w_class, hold.epilogue)), symbol

@@ -8,10 +8,9 @@ image times one block of channels (a vector of them when `by` is "channel", one 
 
 from __future__ import annotations
 
-from frankentorch.lower.contract import Epilogue
 from frankentorch.lower.contract_micro import Machine, Routine, arith, load, minimum, offset, size_of, store, word
-from frankentorch.lower.contract_pack import (copy_scalar, first_lanes, load_masked, load_strided_raw, load_whole_or_part, store_lanes,
-                                              to_compute)
+from frankentorch.lower.contract_pack import copy_scalar, first_lanes, load_masked, load_strided_raw, load_whole_or_part, store_lanes, to_compute
+from frankentorch.lower.contract_tile import Epilogue
 from frankentorch.lower.lanes import llvm_type
 from frankentorch.lower.llvmtext import Function
 
@@ -51,7 +50,8 @@ def routine(symbol: str, m: Machine, dtype: str, by: str, unit: bool, epilogue: 
         _lay_weights(f, m, dtype, by, offset(f, weight, arith(f, "mul", c0, w[W_C]), 1), w[W_C], channels, kernel, w_steps, weights)
         for t, o in enumerate(operands):
             base, step = word(f, "%args", EPILOGUE + 2 * t, "ptr"), word(f, "%args", EPILOGUE + 2 * t + 1)
-            _lay_vector(f, m, o.dtype, by, offset(f, base, arith(f, "mul", c0, step), 1), step, channels, offset(f, vectors, str(t * _VECTOR), 1))
+            at_c0 = offset(f, base, arith(f, "mul", c0, step), 1)
+            _lay_vector(f, m, o.dtype, by, at_c0, step, channels, offset(f, vectors, str(t * _VECTOR), 1))
         x = offset(f, offset(f, src, arith(f, "mul", image, w[SRC_IMAGE]), 1), arith(f, "mul", c0, w[SRC_C]), 1)
         y = offset(f, offset(f, out, arith(f, "mul", image, w[OUT_IMAGE]), 1), arith(f, "mul", c0, w[OUT_C]), 1)
         at = [offset(f, "%args", word(f, "%args", CLASS_AT + i), 8) for i in range(3)]

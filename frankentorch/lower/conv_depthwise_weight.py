@@ -13,9 +13,9 @@ from functools import lru_cache
 from math import prod
 from typing import TYPE_CHECKING
 
-from frankentorch.lower.contract import assemble
 from frankentorch.lower.contract_micro import CHUNK, GROUP, Machine, Routine, arith, load, machine, maximum, minimum, offset, size_of, store, word
 from frankentorch.lower.contract_pack import pack_b, store_lanes
+from frankentorch.lower.contract_tile import assemble
 from frankentorch.lower.kernel import Lowered, Word
 from frankentorch.lower.llvmtext import Function
 
@@ -104,6 +104,10 @@ def _finish(m: Machine, dtype: str) -> Function:
     return f
 
 
+def _tap(f: Function, kernel: list[str], d: str, h: str, w: str) -> str:
+    return arith(f, "add", arith(f, "mul", arith(f, "add", arith(f, "mul", d, kernel[1]), h), kernel[2]), w)
+
+
 def _driver(symbol: str, m: Machine) -> Function:
     f = Routine(symbol, [("ptr", "args"), ("i64", "lo"), ("i64", "hi"), ("ptr", "scratch")], linkage="", quick=True)
     x, grad, out = (word(f, "%args", i, "ptr") for i in (X, GRAD, OUT))
@@ -129,10 +133,11 @@ def _driver(symbol: str, m: Machine) -> Function:
                 src = offset(f, offset(f, tensor, arith(f, "mul", image.iv, word(f, "%args", side)), 1),
                              arith(f, "mul", c0, word(f, "%args", side + 1)), 1)
                 with f.loop("0", sizes[0]) as d, f.loop("0", sizes[1]) as h:
-                    line = arith(f, "add", arith(f, "mul", d.iv, word(f, "%args", side + 2)), arith(f, "mul", h.iv, word(f, "%args", side + 3)))
+                    down, across = (arith(f, "mul", i.iv, word(f, "%args", side + 2 + n)) for n, i in enumerate((d, h)))
+                    line = arith(f, "add", down, across)
                     number = arith(f, "mul", arith(f, "add", arith(f, "mul", d.iv, sizes[1]), h.iv), sizes[2])
-                    f.do(f"call void @{name}(ptr {offset(f, src, line, 1)}, i64 {word(f, '%args', side + 4)}, i64 {word(f, '%args', side + 1)}, "
-                         f"i64 {channels}, i64 {sizes[2]}, ptr {offset(f, to, number, pixel)})")
+                    f.do(f"call void @{name}(ptr {offset(f, src, line, 1)}, i64 {word(f, '%args', side + 4)}, "
+                         f"i64 {word(f, '%args', side + 1)}, i64 {channels}, i64 {sizes[2]}, ptr {offset(f, to, number, pixel)})")
             with f.loop("0", pixels[0]) as od, f.loop("0", pixels[1]) as oh:
                 line = arith(f, "add", arith(f, "mul", od.iv, pixels[1]), oh.iv)
                 in_image = arith(f, "mul", line, pixels[2])
@@ -160,7 +165,7 @@ def _driver(symbol: str, m: Machine) -> Function:
                             at = base
                             for index, s, t, by in zip((od.iv, oh.iv, ow), step, (td, th, tw), tap_step, strict=True):
                                 at = arith(f, "add", at, arith(f, "add", arith(f, "mul", index, s), arith(f, "mul", t.iv, by)))
-                            tap = arith(f, "add", arith(f, "mul", arith(f, "add", arith(f, "mul", td.iv, kernel[1]), th.iv), kernel[2]), tw.iv)
+                            tap = _tap(f, kernel, td.iv, th.iv, tw.iv)
                             f.do(f"call void @run(ptr {offset(f, xs, at, 1)}, i64 {step[2]}, "
                                  f"ptr {offset(f, grads, arith(f, 'add', in_image, ow), pixel)}, i64 {arith(f, 'sub', end, start)}, "
                                  f"ptr {offset(f, acc, tap, pixel)})")
@@ -170,13 +175,13 @@ def _driver(symbol: str, m: Machine) -> Function:
         several = f.op(f"icmp uge i64 {last_chunk}, {GROUP}")
         result = f.op(f"select i1 {whole_group}, ptr {totals}, ptr {sums}")
         with f.when(f.op(f"and i1 {several}, {f.op(f'xor i1 {whole_group}, true')}")), f.loop("0", elements, m.lanes) as i:
-            t, s = (load(f, m.vector, offset(f, place, i.iv, m.size), m.size) for place in (totals, sums))
-            store(f, m.vector, m.add(f, t, s), offset(f, sums, i.iv, m.size), m.size)
+            total, group = (load(f, m.vector, offset(f, place, i.iv, m.size), m.size) for place in (totals, sums))
+            store(f, m.vector, m.add(f, total, group), offset(f, sums, i.iv, m.size), m.size)
         to = offset(f, out, arith(f, "mul", c0, word(f, "%args", OUT_C)), 1)
         with f.loop("0", kernel[0]) as td, f.loop("0", kernel[1]) as th, f.loop("0", kernel[2]) as tw:
-            tap = arith(f, "add", arith(f, "mul", arith(f, "add", arith(f, "mul", td.iv, kernel[1]), th.iv), kernel[2]), tw.iv)
+            tap = _tap(f, kernel, td.iv, th.iv, tw.iv)
             place = to
-            for i, t in enumerate((td, th, tw)):
-                place = offset(f, place, arith(f, "mul", t.iv, word(f, "%args", OUT_TAPS + i)), 1)
+            for axis, index in enumerate((td.iv, th.iv, tw.iv)):
+                place = offset(f, place, arith(f, "mul", index, word(f, "%args", OUT_TAPS + axis)), 1)
             f.do(f"call void @finish(ptr {offset(f, result, tap, pixel)}, ptr {place}, i64 {word(f, '%args', OUT_C)}, i64 {channels})")
     return f

@@ -11,10 +11,24 @@ A work unit is a run of pixels of one region of one image, times a block of outp
 
 from __future__ import annotations
 
-from frankentorch.lower.contract import Epilogue, call_micro, finish, fold_groups, tile_height
-from frankentorch.lower.contract_micro import (CHUNK, GROUP, K_PITCH, PANEL, ROW_PITCH, Machine, Routine, arith, load, maximum, micro,
-                                               minimum, offset, store, word)
+from frankentorch.lower.contract_micro import (
+    CHUNK,
+    GROUP,
+    K_PITCH,
+    PANEL,
+    ROW_PITCH,
+    Machine,
+    Routine,
+    arith,
+    maximum,
+    micro,
+    minimum,
+    offset,
+    store,
+    word,
+)
 from frankentorch.lower.contract_pack import pack_a, pack_b
+from frankentorch.lower.contract_tile import Epilogue, call_micro, finish, fold_groups, tile_height
 from frankentorch.lower.llvmtext import Function
 
 # Words; strides are in bytes. Triples are (d, h, w).
@@ -53,8 +67,8 @@ def _dot(f: Function, pairs: list[tuple[str, str]]) -> str:
 def _tables() -> Function:
     """``tables(args, d, h, w, tables)``: from three class records, the chunks, pieces and segments of a region.
 
-    A piece is the part of a tap (or of adjacent taps) that lies in one chunk: (position in the chunk, length, source offset); a segment is a run of adjacent
-    pieces, as micro-kernels want them. A chunk record bounds its pieces and its segments.
+    A piece is the part of a tap (or of adjacent taps) that lies in one chunk: (position in the chunk, length, source
+    offset); a segment is a run of adjacent pieces, as micro-kernels want them. A chunk record bounds its pieces and its segments.
     """
     f = Routine("tables", [("ptr", "args"), ("ptr", "d"), ("ptr", "h"), ("ptr", "w"), ("ptr", "tables")], quick=True)
     chunks, channels = word(f, "%args", CHUNKS), word(f, "%args", C)
@@ -145,7 +159,8 @@ def _weights(m: Machine) -> Function:
 def _rows(m: Machine) -> Function:
     """``rows(d, h, w, src, out, q, rows, scratch) -> runs``: where each pixel of a tile begins in source and output.
 
-    Pixels are q, q + 1, ... of the region, row-major; those past `rows` repeat the last. Runs are (first, length) of pixels adjacent along w.
+    Pixels are q, q + 1, ... of the region, row-major; those past `rows` repeat the last. Runs are (first, length) of pixels adjacent
+    along w.
     """
     f = Routine("rows", [("ptr", "d"), ("ptr", "h"), ("ptr", "w"), ("ptr", "src"), ("ptr", "out"), ("i64", "q"), ("i64", "rows"),
                          ("ptr", "scratch")], ret="i64")
@@ -214,10 +229,10 @@ def _driver(symbol: str, m: Machine, k_major: bool, epilogue: Epilogue | None) -
     prefix = offset(f, "%args", w[PREFIX_AT], 8)
     b_chunk_bytes = arith(f, "mul", w[N_BLOCK], PANEL * m.size)
     for t in range(len(epilogue.operands) if epilogue else 0):
-        at = EPILOGUE + t * EPILOGUE_WORDS
-        store(f, "ptr", word(f, "%args", at, "ptr"), offset(f, bases, str(3 * t), 8), 8)
+        first = EPILOGUE + t * EPILOGUE_WORDS
+        store(f, "ptr", word(f, "%args", first, "ptr"), offset(f, bases, str(3 * t), 8), 8)
         store(f, "i64", "0", offset(f, bases, str(3 * t + 1), 8), 8)
-        store(f, "i64", word(f, "%args", at + 1), offset(f, bases, str(3 * t + 2), 8), 8)
+        store(f, "i64", word(f, "%args", first + 1), offset(f, bases, str(3 * t + 2), 8), 8)
     with f.loop("%lo", "%hi", carried=[("i64", "-1")]) as u:
         v, rest = arith(f, "urem", u.iv, w[PER_IMAGE]), arith(f, "udiv", u.iv, w[PER_IMAGE])
         image, block = arith(f, "urem", rest, w[IMAGES]), arith(f, "udiv", rest, w[IMAGES])
@@ -265,7 +280,8 @@ def _driver(symbol: str, m: Machine, k_major: bool, epilogue: Epilogue | None) -
                 with f.loop("0", cols, m.columns) as j:
                     at = arith(f, "mul", j.iv, m.rows[0] * m.size)
                     slot, total = offset(f, slots, at, 1), offset(f, totals, at, 1)
-                    call_micro(f, m, k_major, height, panel_a, offset(f, b_chunk, j.iv, PANEL * m.size), str(m.columns * m.size), here, count, slot, add)
+                    panel_b = offset(f, b_chunk, j.iv, PANEL * m.size)
+                    call_micro(f, m, k_major, height, panel_a, panel_b, str(m.columns * m.size), here, count, slot, add)
                     with f.when(group_end):
                         fold_groups(f, m, slot, total, later, last)
                         with f.when(last):

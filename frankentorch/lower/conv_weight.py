@@ -2,9 +2,10 @@
 
 Enters: a dtype, a `Geometry`, a tier. Leaves: a `Lowered` kernel.
 
-For each tap of the kernel, the gradient is a product of the shifted input and the output's gradient over those pixels at which the
-tap lies inside the input. The output's gradient usually gives the columns ("right"), the input the rows ("left"). A work unit is a block of some taps of one group; per
-chunk of 384 positions it packs the right side once, then for each tap lists the pieces (runs along w) that exist, packs the left and runs the tiles.
+For each tap of the kernel, the gradient is a product of the shifted input and the output's gradient over those pixels at which
+the tap lies inside the input. The output's gradient usually gives the columns ("right"), the input the rows ("left"). A work unit
+is a block of some taps of one group; per chunk of 384 positions it packs the right side once, then for each tap lists the pieces
+(runs along w) that exist, packs the left side and runs the tiles.
 """
 
 from __future__ import annotations
@@ -14,10 +15,28 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from frankentorch.lower import conv_depthwise_weight
-from frankentorch.lower.contract import assemble, blocks_for, call_micro, finish, fold_groups, tile_height
-from frankentorch.lower.contract_micro import (CHUNK, GROUP, K_PITCH, PANEL, ROW_PITCH, Machine, Routine, arith, load, machine, maximum,
-                                               micro, minimum, offset, size_of, store, word)
+from frankentorch.lower.contract import blocks_for
+from frankentorch.lower.contract_micro import (
+    CHUNK,
+    GROUP,
+    K_PITCH,
+    PANEL,
+    ROW_PITCH,
+    Machine,
+    Routine,
+    arith,
+    load,
+    machine,
+    maximum,
+    micro,
+    minimum,
+    offset,
+    size_of,
+    store,
+    word,
+)
 from frankentorch.lower.contract_pack import pack_a, pack_b
+from frankentorch.lower.contract_tile import assemble, call_micro, finish, fold_groups, tile_height
 from frankentorch.lower.kernel import Lowered, Word
 from frankentorch.lower.llvmtext import Function
 
@@ -237,11 +256,11 @@ def _driver(symbol: str, m: Machine, k_major: bool) -> Routine:
             to, shifts = block, list(starts)
             for axis, tap in enumerate(taps):
                 pair = offset(f, offset(f, "%args", word(f, "%args", RANGES + axis), 8), tap, 16)
-                for i in range(2):
-                    store(f, "i64", word(f, pair, i), offset(f, bounds, str(2 * axis + i), 8), 8)
+                for n in range(2):
+                    store(f, "i64", word(f, pair, n), offset(f, bounds, str(2 * axis + n), 8), 8)
                 to = offset(f, to, arith(f, "mul", tap, word(f, "%args", OUT_TAPS + axis)), 1)
-                for i, side in enumerate((LEFT_SIDE, RIGHT_SIDE)):
-                    shifts[i] = arith(f, "add", shifts[i], arith(f, "mul", tap, word(f, "%args", side + 6 + axis)))
+                for n, side in enumerate((LEFT_SIDE, RIGHT_SIDE)):
+                    shifts[n] = arith(f, "add", shifts[n], arith(f, "mul", tap, word(f, "%args", side + 6 + axis)))
             tap_slot = arith(f, "mul", t.iv, w[SLOT_TAP])
             found = f.op(f"call i64 @pieces(ptr %args, i64 {p.iv}, ptr {bounds}, i64 {shifts[0]}, i64 {shifts[1]}, i1 true, ptr {pieces})")
             n_pieces, n_segments = arith(f, "lshr", found, 32), arith(f, "and", found, 0xFFFFFFFF)
