@@ -203,7 +203,7 @@ class Short(Rows):
         lambda t, d: d.Subset(Rows(9), [4, 1, 7])[1],
         lambda t, d: d.Subset(Rows(9), [4, 1, 7]).__getitems__([0, 2]),
         lambda t, d: d.Subset(Batched(9), [4, 1, 7]).__getitems__([0, 2]),
-        lambda t, d: d.Subset(d.TensorDataset(t.arange(9)), t.tensor([4, 1]))[[0, 1]],
+        lambda t, d: d.Subset(d.TensorDataset(t.arange(9)), [4, 1])[[0, 1]],
         lambda t, d: len(d.Subset(Rows(9), [4, 1])),
         lambda t, d: d.random_split(Rows(5), [2, 2]),
         lambda t, d: d.random_split(Rows(5), [1.5, -0.5]),

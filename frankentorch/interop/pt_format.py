@@ -16,14 +16,15 @@ import os
 import sys
 import zipfile
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from frankentorch.interop.pt_pickle import CorruptFileError, TorchGlobal, UnsafeGlobalError, dumps, loads
+from frankentorch.interop.pt_pickle import CorruptFileError, TorchGlobal, UnsafeGlobalError, dumps, loads, their_module
+from frankentorch.interop.tensor_access import ITEMSIZE, Described, TensorAccess, TorchLike
 
 __all__ = [
     "CorruptFileError",
@@ -43,166 +44,14 @@ _STORAGE_OF = {
     "uint8": "ByteStorage", "int8": "CharStorage", "int16": "ShortStorage", "int32": "IntStorage", "int64": "LongStorage",
     "bool": "BoolStorage", "complex64": "ComplexFloatStorage", "complex128": "ComplexDoubleStorage",
 }  # fmt: skip
-_ITEMSIZE = {
-    "float32": 4, "float64": 8, "float16": 2, "bfloat16": 2, "uint8": 1, "int8": 1, "int16": 2, "int32": 4, "int64": 8,
-    "bool": 1, "complex64": 8, "complex128": 16, "uint16": 2, "uint32": 4, "uint64": 8, "complex32": 4,
-    "float8_e4m3fn": 1, "float8_e5m2": 1, "float8_e4m3fnuz": 1, "float8_e5m2fnuz": 1, "float8_e8m0fnu": 1,
-}  # fmt: skip
-_CARRIER = {1: "uint8", 2: "int16", 4: "int32", 8: "int64"}
 _ALIGN = 64
 _ZIP64_EXTRA = 20
-
-
-# -- tensors, seen from outside ------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Described:
-    """A tensor as a file holds it. `storage` names its memory; `data()` gives all of that memory's bytes."""
-
-    storage: Any
-    nbytes: int
-    data: Callable[[], bytes]
-    dtype: str
-    offset: int
-    size: tuple[int, ...]
-    stride: tuple[int, ...]
-    requires_grad: bool
-    is_parameter: bool
-
-
-class TensorAccess(Protocol):
-    """What the format needs of a tensor library."""
-
-    def is_tensor(self, obj: Any) -> bool: ...
-    def describe(self, tensor: Any) -> Described: ...
-    def make_storage(self, data: bytearray) -> Any: ...
-    def make_tensor(
-        self, storage: Any, dtype: str, offset: int, size: tuple[int, ...], stride: tuple[int, ...], requires_grad: bool
-    ) -> Any: ...
-    def make_parameter(self, tensor: Any, requires_grad: bool) -> Any: ...
-    def named(self) -> dict[str, Any]: ...
-    def name_of(self, obj: Any) -> Any: ...
-
-
-class _Memory:
-    """A loaded storage: its bytes until the first tensor over it, that tensor's root afterwards."""
-
-    __slots__ = ("data", "nbytes", "root")
-
-    def __init__(self, data: bytearray) -> None:
-        self.data: bytearray | None = data
-        self.nbytes = len(data)
-        self.root: Any = None
-
-
-class TorchLike:
-    """`TensorAccess` for a module with torch's public API: FrankenTorch itself, or torch in tests."""
-
-    def __init__(self, module: Any) -> None:
-        self.module = module
-
-    def is_tensor(self, obj: Any) -> bool:
-        return isinstance(obj, self.module.Tensor)
-
-    def _flat_bytes(self, flat: Any) -> bytes:
-        """The bytes of a contiguous one-axis tensor."""
-        try:
-            array = flat.numpy()
-        except TypeError:
-            array = flat.view(getattr(self.module, _CARRIER[flat.element_size()])).numpy()
-        return bytes(np.ascontiguousarray(array).tobytes())
-
-    def describe(self, tensor: Any) -> Described:
-        plain = tensor.detach()
-        if plain.is_complex():
-            plain = plain.resolve_conj()
-        plain = plain.resolve_neg() if hasattr(plain, "resolve_neg") else plain
-        if not hasattr(plain, "untyped_storage"):
-            plain = plain.contiguous()
-            nbytes, key = plain.numel() * plain.element_size(), ("tensor", id(tensor))
-        else:
-            memory = plain.untyped_storage()
-            nbytes = memory.nbytes()
-            key = ("storage", memory.data_ptr()) if nbytes else ("tensor", id(tensor))
-        count = nbytes // plain.element_size()
-        return Described(
-            storage=key,
-            nbytes=nbytes,
-            # Holds the tensor, so that no other storage gets its address before the bytes are written.
-            data=lambda: self._flat_bytes(plain.as_strided((count,), (1,), 0)),
-            dtype=str(plain.dtype).removeprefix("torch."),
-            offset=int(plain.storage_offset()),
-            size=tuple(int(n) for n in plain.shape),
-            stride=tuple(int(n) for n in plain.stride()),
-            requires_grad=bool(tensor.requires_grad),
-            is_parameter=isinstance(tensor, self.module.nn.Parameter),
-        )
-
-    def make_storage(self, data: bytearray) -> _Memory:
-        return _Memory(data)
-
-    def _fresh(self, data: bytearray, dtype: str, shape: tuple[int, ...]) -> Any:
-        """A new tensor that owns a copy of `data`."""
-        torch = self.module
-        try:
-            return torch.tensor(np.frombuffer(data, np.dtype(dtype)).reshape(shape))
-        except TypeError:
-            carrier = _CARRIER[_ITEMSIZE[dtype]]
-            flat = torch.tensor(np.frombuffer(data, np.dtype(carrier)).reshape(shape))
-            return flat.view(getattr(torch, dtype))
-
-    def make_tensor(
-        self, storage: _Memory, dtype: str, offset: int, size: tuple[int, ...], stride: tuple[int, ...], requires_grad: bool
-    ) -> Any:
-        count = storage.nbytes // _ITEMSIZE[dtype]
-        whole = offset == 0 and stride == _contiguous(size) and int(np.prod(size, dtype=np.int64)) == count
-        if storage.root is None:
-            assert storage.data is not None
-            # A tensor that is all of its storage, the usual case, becomes the root and is no view of anything.
-            storage.root = self._fresh(storage.data, dtype, size if whole else (count,))
-            storage.data = None
-            tensor = storage.root if whole else storage.root.as_strided(size, stride, offset)
-        else:
-            root = storage.root
-            if root.dtype != getattr(self.module, dtype):
-                root = root.reshape(-1).view(getattr(self.module, dtype))
-            tensor = root.as_strided(size, stride, offset)
-        return tensor.requires_grad_() if requires_grad else tensor
-
-    def make_parameter(self, tensor: Any, requires_grad: bool) -> Any:
-        return self.module.nn.Parameter(tensor, requires_grad=requires_grad)
-
-    def named(self) -> dict[str, Any]:
-        """Globals of files that are values: dtypes, device, Size."""
-        torch = self.module
-        names = {f"torch.{name}": getattr(torch, name) for name in _ITEMSIZE if hasattr(torch, name)}
-        return {**names, "torch.device": torch.device, "torch.Size": torch.Size}
-
-    def name_of(self, obj: Any) -> Any:
-        """How a dtype, device or Size is written; NotImplemented for anything else."""
-        torch = self.module
-        if isinstance(obj, torch.dtype):
-            return TorchGlobal("torch", str(obj).removeprefix("torch."))
-        if isinstance(obj, torch.Size):
-            return TorchGlobal("torch", "Size"), (tuple(obj),)
-        if isinstance(obj, torch.device):
-            return TorchGlobal("torch", "device"), (obj.type,) if obj.index is None else (obj.type, obj.index)
-        return NotImplemented
 
 
 def _own_access() -> TensorAccess:
     import frankentorch
 
     return TorchLike(frankentorch)
-
-
-def _contiguous(size: Iterable[int]) -> tuple[int, ...]:
-    strides, step = [], 1
-    for n in reversed(tuple(size)):
-        strides.append(step)
-        step *= max(int(n), 1)
-    return tuple(reversed(strides))
 
 
 # -- names a user trusts -------------------------------------------------------------------------------------------------------
@@ -238,8 +87,6 @@ def safe_globals(safe_globals: list[Any]) -> Iterator[None]:
 
 def _user_table() -> dict[str, Any]:
     """Full names to objects. A class of this package also answers to its name in torch."""
-    from frankentorch.interop.pt_pickle import their_module
-
     table: dict[str, Any] = {}
     for entry in _user_globals:
         if isinstance(entry, tuple):
@@ -286,7 +133,7 @@ class _Saver:
             raise RuntimeError("Cannot save multiple tensors or storages that view the same data as different types")
         untyped = t.dtype not in _STORAGE_OF
         kind = TorchGlobal("torch.storage", "UntypedStorage") if untyped else TorchGlobal("torch", _STORAGE_OF[t.dtype])
-        count = t.nbytes if untyped else t.nbytes // _ITEMSIZE[t.dtype]
+        count = t.nbytes if untyped else t.nbytes // ITEMSIZE[t.dtype]
         storage = _StorageRef(("storage", kind, key, "cpu", count))
         grad = t.requires_grad
         args: tuple[Any, ...] = (storage, t.offset, t.size, t.stride, grad and not t.is_parameter, OrderedDict())
@@ -503,7 +350,7 @@ class _Loader:
         if key not in self.storages:
             self.storages[key] = self.read_storage(key, kind, location)
         storage = self.storages[key]
-        if not isinstance(count, int) or count * (_ITEMSIZE[kind.dtype] if kind.dtype else 1) != storage.nbytes:
+        if not isinstance(count, int) or count * (ITEMSIZE[kind.dtype] if kind.dtype else 1) != storage.nbytes:
             raise CorruptFileError(f"record data/{key} holds {storage.nbytes} bytes, not the {count} elements the pickle says")
         return _Storage(storage.memory, storage.nbytes, kind.dtype)
 
@@ -542,7 +389,7 @@ class _Loader:
         if len(size) != len(stride) or not all(isinstance(n, int) and n >= 0 for n in numbers):
             raise CorruptFileError(f"the pickle makes a tensor of size {tuple(size)} and stride {tuple(stride)} at {offset}")
         last = offset + sum((n - 1) * step for n, step in zip(size, stride)) if 0 not in size else offset - 1
-        if (last + 1) * _ITEMSIZE[dtype] > storage.nbytes:
+        if (last + 1) * ITEMSIZE[dtype] > storage.nbytes:
             raise CorruptFileError(
                 f"a tensor of size {tuple(size)} and stride {tuple(stride)} at offset {offset} reaches past its storage"
             )
@@ -555,7 +402,7 @@ class _Loader:
         self, storage: Any, offset: Any, size: Any, stride: Any, requires_grad: Any, hooks: Any, dtype: Any, metadata: Any = None
     ) -> Any:
         name = str(dtype).removeprefix("torch.")
-        if name not in _ITEMSIZE:
+        if name not in ITEMSIZE:
             raise CorruptFileError(f"the pickle makes a tensor of dtype {dtype!r}")
         return self.tensor(storage, offset, size, stride, requires_grad, hooks, metadata, dtype=name)
 
@@ -612,7 +459,7 @@ def _swapped(data: bytearray, dtype: str | None, key: str) -> bytearray:
     """The bytes in this machine's order."""
     if dtype is None:
         raise NotImplementedError(f"torch.load: record data/{key} has another byte order and no dtype to tell its elements")
-    width = _ITEMSIZE[dtype] // (2 if dtype.startswith("complex") else 1)
+    width = ITEMSIZE[dtype] // (2 if dtype.startswith("complex") else 1)
     return bytearray(np.frombuffer(data, f"u{width}").byteswap().tobytes())
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from frankentorch.interop.pt_format import TorchLike
+from frankentorch.interop.pt_pickle import CorruptFileError
+from frankentorch.interop.tensor_access import TorchLike
 
 # The format's names for torch's dtypes.
 _CODES = {
@@ -88,8 +89,6 @@ def save_file(
 
 def load(data: bytes, *, module: Any = None) -> dict[str, Any]:
     """The tensors in a file's bytes, in the file's order. CorruptFileError when they are no sound file."""
-    from frankentorch.interop.pt_pickle import CorruptFileError
-
     package, access = _package(), _access(module)
     try:
         entries = package.deserialize(data)

@@ -3,8 +3,10 @@
 Enters: parameters with gradients. Leaves: parameters updated in place; each step only records ops.
 """
 
+import importlib
+from typing import Any
+
 from frankentorch.optim import lr_scheduler as lr_scheduler
-from frankentorch.optim import swa_utils as swa_utils
 from frankentorch.optim._adafactor import Adafactor
 from frankentorch.optim._muon import Muon
 from frankentorch.optim._stateless import swap_in_optimizer_params_and_state
@@ -44,3 +46,10 @@ __all__ = [
     "swa_utils",
     "swap_in_optimizer_params_and_state",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Weight averaging is a module, and optimizers are wanted without nn.
+    if name == "swa_utils":
+        return importlib.import_module("frankentorch.optim.swa_utils")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

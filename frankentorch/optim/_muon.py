@@ -48,7 +48,7 @@ class Muon(PerParameterOptimizer):
                 )
 
     def _start(self, group: Group, param: Tensor, state: ParamState) -> None:
-        state["momentum_buffer"] = torch.zeros_like(param.grad, memory_format=torch.preserve_format)
+        state["momentum_buffer"] = torch.zeros_like(param.grad)
 
     def _update(self, group: Group, param: Tensor, grad: Tensor, state: ParamState) -> None:
         demand(grad.ndim == 2, "Param gradient must be a 2D matrix")

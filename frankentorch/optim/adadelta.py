@@ -18,7 +18,6 @@ from frankentorch.optim.optimizer import (
     demand,
     descend,
     number,
-    own,
     set_counter,
     zeros_for,
 )
@@ -65,7 +64,6 @@ class Adadelta(PerParameterOptimizer):
         grad, square_avg, acc_delta = as_real(grad, state["square_avg"], state["acc_delta"])
         square_avg.mul_(rho).addcmul_(grad, grad, value=1 - rho)
         std = square_avg.add(eps).sqrt_()
-        delta = own(acc_delta.add(eps).sqrt_(), group)
-        delta.div_(std).mul_(grad)
+        delta = acc_delta.add(eps).sqrt_() / std * grad
         acc_delta.mul_(rho).addcmul_(delta, delta, value=1 - rho)
         descend(param, torch.view_as_complex(delta) if param.is_complex() else delta, number(group["lr"]))

@@ -73,7 +73,7 @@ class Adagrad(PerParameterOptimizer):
         set_counter(state, group)
         first = self.defaults["initial_accumulator_value"]
         fill = complex(first, first) if param.is_complex() else first
-        state["sum"] = torch.full_like(param, fill, memory_format=torch.preserve_format)
+        state["sum"] = torch.full_like(param, fill)
 
     def _update(self, group: Group, param: Tensor, grad: Tensor, state: ParamState) -> None:
         step = state.cell("step").count()

@@ -30,7 +30,7 @@ class _Point:
 
     def kept(self) -> _Point:
         """The same with a gradient nobody else writes to."""
-        return _Point(self.t, self.loss, self.grad.clone(memory_format=torch.contiguous_format), self.slope)
+        return _Point(self.t, self.loss, self.grad.clone(), self.slope)
 
 
 def _cubic_minimum(a: _Point, b: _Point, bounds: tuple[Any, Any] | None = None) -> Any:
@@ -177,7 +177,7 @@ class LBFGS(Optimizer):
 
     def _along(self, closure: Callable[[], Any], direction: Tensor) -> Objective:
         """Loss and gradient at a step along the direction from here; the parameters are put back."""
-        here = [p.clone(memory_format=torch.contiguous_format) for p in self._params]
+        here = [p.clone() for p in self._params]
 
         def objective(t: Any) -> tuple[float, Tensor]:
             self._move(t, direction)
@@ -221,7 +221,7 @@ class LBFGS(Optimizer):
             if slope > -group["tolerance_change"]:
                 break
             if group["line_search_fn"] is not None:
-                start = _Point(0, loss, grad.clone(memory_format=torch.contiguous_format), slope)
+                start = _Point(0, loss, grad.clone(), slope)
                 budget = group["max_eval"] - evals
                 search = _StrongWolfe(self._along(closure, direction), direction, start, 1e-9, budget)
                 found = search.run(t)
@@ -251,7 +251,7 @@ class LBFGS(Optimizer):
     @staticmethod
     def _remember(state: ParamState, grad: Tensor, loss: float) -> None:
         if state.get("prev_flat_grad") is None:
-            state["prev_flat_grad"] = grad.clone(memory_format=torch.contiguous_format)
+            state["prev_flat_grad"] = grad.clone()
         else:
             state["prev_flat_grad"].copy_(grad)
         state["prev_loss"] = loss

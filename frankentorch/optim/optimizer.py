@@ -416,7 +416,7 @@ def set_counter(state: ParamState, group: Group, key: str = "step", value: float
 
 
 def zeros_for(param: Tensor) -> Tensor:
-    return torch.zeros_like(param, memory_format=torch.preserve_format)
+    return torch.zeros_like(param)
 
 
 def as_real(*tensors: Tensor) -> tuple[Tensor, ...]:

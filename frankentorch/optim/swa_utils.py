@@ -13,7 +13,7 @@ from itertools import chain
 from typing import Any
 
 import frankentorch as torch
-from frankentorch.optim.lr_scheduler import LRScheduler, _format_param, _warn_get_lr_called_within_step
+from frankentorch.optim._lr_base import LRScheduler, _format_param, _warn_get_lr_called_within_step
 from frankentorch.optim.optimizer import Optimizer, Tensor
 
 __all__ = [

@@ -43,7 +43,8 @@ def _as_array(tensor: Any) -> tuple[np.ndarray[Any, Any], str | None]:
         return np.asarray(plain.numpy()), None
     except TypeError:
         carrier = getattr(torch, _CARRIERS[plain.element_size()])
-        return np.asarray(plain.view(carrier).numpy()), str(plain.dtype).removeprefix("torch.")
+        # Of a copy: seen as another dtype, memory counts as exposed.
+        return np.asarray(plain.clone().view(carrier).numpy()), str(plain.dtype).removeprefix("torch.")
 
 
 def _rebuild_tensor(data: Any, numpy_dtype: str, shape: tuple[int, ...], carried: str | None, grad: bool, leaf: bool) -> Any:
