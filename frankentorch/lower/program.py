@@ -7,7 +7,6 @@ with their argument words, and where each buffer lives (a leaf, a result, or a p
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import NotImplementedYet
@@ -16,44 +15,10 @@ from ..ops.table import ROWS, Kind
 from ..ops.types import TensorType, broadcast_strides, contiguous_strides
 from .fuse import Group, Instr, form_groups, reduction_of, slot_starts
 from .kernel import Lowered, Ptr, Scalar
+from .plan import Entry, Place, Plan
 from .spec import KernelSpec, Operand, Step
 
 ALIGN = 64
-
-
-@dataclass(slots=True)
-class Place:
-    """Where a buffer lives: ("leaf", i), ("out", i), ("arena", offset)."""
-
-    kind: str
-    index: int
-
-
-@dataclass(slots=True)
-class Entry:
-    """One kernel call. A word is an int, or (buffer number, byte offset), or ("scalar", leaf number)."""
-
-    text: str
-    symbol: str
-    words: list[Any]
-    units: int
-    grain: int
-    scratch: int
-    label: str
-
-
-@dataclass(slots=True)
-class Plan:
-    """A program before binding. `outputs` are (slot, out index, byte offset); `leaf_views` are (slot, leaf, byte offset)."""
-
-    entries: list[Entry]
-    places: list[Place]
-    out_bytes: list[int]
-    arena: int
-    outputs: list[tuple[int, int, int]]
-    leaf_views: list[tuple[int, int, int]]
-    donated: list[tuple[int, int]]
-    counts: dict[str, int] = field(default_factory=dict)
 
 
 def lane_of(op: str, attrs: dict[str, object]) -> Callable[..., Any]:

@@ -145,15 +145,30 @@ def _donors(window: Any) -> dict[int, int]:
 
 
 def build(instrs: list[tuple[Sig, tuple[int, ...]]], live: tuple[int, ...], donors: dict[int, int]) -> Bound:
-    """Plan, compile and bind."""
-    from ..lower.program import build_plan
-    from . import jit, native, objects
+    """Bind a program: its plan from disk when it is there with all its kernels, else planned and compiled now."""
+    from . import jit, native, objects, plans
 
     began = time.perf_counter()
-    plan = build_plan(instrs, live, donors, jit.current_tier(), native.get_num_threads())
-    kernels = [objects.get(e.text, e.symbol) for e in plan.entries]
-    bound = Bound(plan, kernels)
-    STATS["builds"] += 1
+    tier, threads = jit.current_tier(), native.get_num_threads()
+    name = plans.digest(instrs, live, donors, tier, threads)
+    plan = plans.load(name)
+    kernels = None
+    if plan is not None:
+        found = [objects.get_by_key(e.key, e.symbol) for e in plan.entries]
+        if None not in found:
+            kernels = found
+            STATS["plans_loaded"] += 1
+    if kernels is None:
+        from ..lower.program import build_plan
+
+        plan = build_plan(instrs, live, donors, tier, threads)
+        for e in plan.entries:
+            e.key = objects.key_of(e.text)
+        kernels = [objects.get(e.text, e.symbol) for e in plan.entries]
+        plans.save(name, plan)
+        STATS["builds"] += 1
+    assert plan is not None
+    bound = Bound(plan, kernels)  # type: ignore[arg-type]
     STATS["build_seconds"] += time.perf_counter() - began
     if knobs.debug:
         print(f"ft: built a program of {len(plan.entries)} kernels from {len(instrs)} instructions in "
