@@ -17,6 +17,7 @@ from frankentorch.lower.vmath.exponents import (
     MAGIC32,
     MAGIC64,
     NAN,
+    add_to_exponent,
     finish_exp,
     integer_part,
     log_limits,
@@ -228,8 +229,25 @@ def pow(L: Lanes, x: Lane, y: Lane) -> Lane:
 
 def sigmoid(L: Lanes, x: Lane) -> Lane:
     """1 / (1 + e**-x), right in both tails."""
+    if x.ty == "f32":
+        return _sigmoid32(L, x)
     e = exp(L, -L.abs(x))
     return L.canonical(L.select(L.cmp("olt", x, 0.0), e, 1.0) / (e + 1.0))
+
+
+def _sigmoid32(L: Lanes, x: Lane) -> Lane:
+    t, y = exp32_parts(L, -x)
+    s, low = two_sum(add_to_exponent(L, y, t), L.one(x))
+    q = 1.0 / s
+    # One Newton step on the exact sum leaves only the error of the exponential and the last rounding.
+    fast = L.fma(L.fma(-q, low, L.fma(-q, s, 1.0)), q, q)
+
+    def far() -> list[Lane]:
+        inside = L.select(L.cmp("olt", x, -110.0), -110.0, x)
+        n, e = exp32_parts(L, inside)
+        return [L.canonical(L.select(L.cmp("ogt", x, 0.0), 1.0, scale_wide(L, e, integer_part(L, n))))]
+
+    return L.rare(L.cmp("uge", L.abs(x), 80.0), far, [fast])[0]
 
 
 @with_short(short.softplus)
