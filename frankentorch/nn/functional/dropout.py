@@ -19,12 +19,13 @@ def _check_p(p: float) -> None:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
 
 
-def _mask_shape(input: Any, feature: bool) -> list[int]:
+def _empty_mask(input: Any, feature: bool) -> Any:
     if not feature:
-        return list(input.shape)
+        # keeps the strides of the input: draws follow memory, not index order
+        return torch.empty_like(input)
     if input.dim() < 2:
         raise RuntimeError("Feature dropout requires at least 2 dimensions in the input")
-    return [input.size(0), input.size(1)] + [1] * (input.dim() - 2)
+    return input.new_empty([input.size(0), input.size(1)] + [1] * (input.dim() - 2))
 
 
 def _scaled(input: Any, factor: Any, shift: Any, inplace: bool) -> Any:
@@ -39,7 +40,7 @@ def _drop(input: Any, p: float, training: bool, feature: bool, alpha: bool, inpl
         return input
     if p == 1:
         return _scaled(input, torch.zeros((), dtype=input.dtype, device=input.device), None, inplace)
-    noise = input.new_empty(_mask_shape(input, feature)).bernoulli_(1 - p)
+    noise = _empty_mask(input, feature).bernoulli_(1 - p)
     if alpha:
         scale = 1.0 / math.sqrt((_ALPHA * _ALPHA * p + 1) * (1 - p))
         return _scaled(input, noise * scale, (noise - 1) * (_ALPHA * scale) + _ALPHA * scale * p, inplace)

@@ -34,29 +34,17 @@ class Flatten(Module):
 
 
 class Unflatten(Module):
-    """Splits dimension dim into unflattened_size (with named tensors: pairs of name and size)."""
+    """Splits dimension dim into unflattened_size."""
 
     __constants__ = ["dim", "unflattened_size"]
 
     def __init__(self, dim: Any, unflattened_size: Any) -> None:
         super().__init__()
-        if isinstance(dim, int):
-            self._require_ints(unflattened_size)
-        elif isinstance(dim, str):
-            self._require_named(unflattened_size)
-        else:
-            raise TypeError("invalid argument type for dim parameter")
+        self._require_tuple_int(unflattened_size)
         self.dim = dim
         self.unflattened_size = unflattened_size
 
-    def _require_named(self, sizes: Any) -> None:
-        if not isinstance(sizes, tuple):
-            raise TypeError(f"unflattened_size must be a tuple of tuples, but found type {type(sizes).__name__}")
-        for i, item in enumerate(sizes):
-            if not isinstance(item, tuple):
-                raise TypeError(f"unflattened_size must be tuple of tuples, but found element of type {type(item).__name__} at pos {i}")
-
-    def _require_ints(self, sizes: Any) -> None:
+    def _require_tuple_int(self, sizes: Any) -> None:
         if not isinstance(sizes, (tuple, list)):
             raise TypeError(f"unflattened_size must be a tuple of ints, but found type {type(sizes).__name__}")
         for i, item in enumerate(sizes):
