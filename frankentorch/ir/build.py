@@ -70,9 +70,13 @@ def finish(block: Block, results: Sequence[SSAValue], requires_grad: Sequence[bo
 
 def number(block: Block, t: TensorType, value: Any) -> SSAValue:
     """A number at the end of a block."""
-    op = NumberOp.create(properties={"value": static(value)}, result_types=[value_type(t)])
+    op = number_op(t, value)
     block.add_op(op)
-    return op.results[0]
+    return op.result
+
+
+def number_op(t: TensorType, value: Any) -> NumberOp:
+    return NumberOp.create(properties={"value": static(value)}, result_types=[value_type(t)])
 
 
 def row_op(sig: Sig, operands: Sequence[SSAValue]) -> RowOp:

@@ -155,9 +155,8 @@ def _module(trace: Trace, count: int, wholes: list[_Whole], outs: list[int], req
         op = build.row_op(sig, [slots[s] for s in operands])
         block.add_op(op)
         slots.extend(op.results)
-    for op in reversed(list(block.ops)):
-        if all(r.first_use is None and r not in [slots[s] for s in outs] for r in op.results):
-            if getattr(op, "row", None) is None or op.row.kind is not Kind.RANDOM:
-                op.detach()
-                op.erase()
-    return build.finish(block, [slots[s] for s in outs], requires_grad)
+    module = build.finish(block, [slots[s] for s in outs], requires_grad)
+    from .passes.rewrite import erase_unused
+
+    erase_unused(block)
+    return module

@@ -288,7 +288,7 @@ def op_class(row: Row) -> type[RowOp]:
     value = Tensor | Number
     params = operand_params(row)
     body: dict[str, Any] = {"name": f"ft.{row.name}", "__doc__": row.doc, "__module__": __name__}
-    loose = [t for t, _ in params if t.endswith("[]") or t.endswith("?")]
+    loose = [t for t, _ in params if t.endswith(("[]", "?"))]
     if len(loose) > 1:
         body["tensors"] = var_operand_def(value)
     else:
