@@ -36,13 +36,11 @@ def _view_inplace(name: str) -> Callable[..., Any]:
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         v = function(self, *args, **kwargs)
-        if self._root is None:
-            base = Tensor.__new__(Tensor)
-            base._value, base._vc, base._node, base._nr = self._value, self._version_counter(), self._node, self._nr
-            v._root = base
-            self._root = base
-        self._value, self._soff, self._seen = v._value, v._soff, self._version_counter().v
+        self._settle()
+        self._value, self._soff = v._value, v._soff
         self._node, self._nr = v._node, v._nr
+        self._count_write()
+        self._seen = self._storage_counter().writes
         return self
 
     method.__name__ = name + "_"

@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from . import device as devices
 from . import dtypes, printing
-from .errors import NotImplementedYet
 from .ops import call, record
 from .ops.define import API
 from .ops.movement import as_strided_row, as_strided_scatter_row
 from .ops.pointwise import clone_row
 from .ops.record import Sig, Value, emit, grad_mode, make_sig, state, wrap
 from .ops.types import TensorType, dense_type, is_contiguous, tensor_type
-from .runtime import engine, tape
+from .runtime import tape
 from .runtime.memory import Buffer
 from .runtime.tape import AccumulateGrad, HookHandle, Version, view_value
 from .runtime.window import Window
@@ -47,6 +46,8 @@ class Tensor(metaclass=TensorMeta):
     __module__ = "torch"
     _value: Value
     _root: Tensor | None = None
+    _moved: Tensor | None = None
+    _own: Version | None = None
     _soff = 0
     _seen = 0
     _vc: Version | None = None
@@ -64,7 +65,7 @@ class Tensor(metaclass=TensorMeta):
     def __new__(cls, *args: Any, **kwargs: Any) -> Tensor:
         return object.__new__(cls)
 
-    def __init__(self, *args: Any, dtype: Any = None, device: Any = None) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         if "_value" in self.__dict__:
             return
         from .ops import create
@@ -84,6 +85,8 @@ class Tensor(metaclass=TensorMeta):
         self._value = other._value
         if other._root is not None:
             self._root, self._soff, self._seen, self._detached = other._root, other._soff, other._seen, other._detached
+        if other._own is not None:
+            self._own = other._own
         if other._meta:
             self._meta = True
 
@@ -105,27 +108,65 @@ class Tensor(metaclass=TensorMeta):
         return t
 
     # Values, storage, versions ----------------------------------------------------------------------------------------
-    def _version_counter(self) -> Version:
-        root = self if self._root is None else self._root
+    def _home(self) -> Tensor:
+        """The tensor that holds this one's storage: itself, its root, or what took the root's storage over."""
+        root = self._root
+        if root is None:
+            return self
+        while root._moved is not None:
+            self._root = root = root._moved
+        return root
+
+    def _storage_counter(self) -> Version:
+        root = self._home()
         if root._vc is None:
             root._vc = Version()
         return root._vc
 
+    def _version_counter(self) -> Version:
+        return self._storage_counter() if self._own is None else self._own
+
+    def _count_write(self) -> None:
+        """Count a write to the storage; handles made by ``.data`` count on their own, and leave what others saved readable."""
+        store = self._storage_counter()
+        store.writes += 1
+        if self._own is None:
+            store.v += 1
+        else:
+            self._own.v += 1
+        if store.latest is not None:
+            store.latest = self._home()._value
+
+    def _settle(self) -> None:
+        """Give the storage a home of its own, so that this handle can become a view, or move to another storage."""
+        if self._root is not None:
+            return
+        home = Tensor.__new__(Tensor)
+        home._value, home._vc, home._node, home._nr, home._meta = self._value, self._storage_counter(), self._node, self._nr, self._meta
+        self._root = self._moved = home
+        self._soff, self._seen = 0, home._vc.writes
+
     @property
     def _version(self) -> int:
-        root = self if self._root is None else self._root
+        if self._own is not None:
+            return self._own.v
+        root = self if self._root is None else self._home()
         return 0 if root._vc is None else root._vc.v
 
     def _fresh(self) -> Value:
         """The current value; a view whose root was written since is derived again."""
         root = self._root
-        if root is None or root._vc is None or self._seen == root._vc.v:
+        if root is None:
+            return self._value
+        if root._moved is not None:
+            root = self._home()
+        if root._vc is None or self._seen == root._vc.writes:
             return self._value
         t = self._value.type
         attrs = (t.shape, t.strides, self._soff)
         sig = make_sig(as_strided_row, (root._value.type,), attrs)
         self._value = view_value(sig, root._value)
-        self._seen = root._vc.v
+        self._seen = root._vc.writes
         if not self._detached and (root._node is not None or self._node is not None):
             self._node = None
             if root._node is not None:
@@ -140,11 +181,13 @@ class Tensor(metaclass=TensorMeta):
         sig = record.SIGS.get(key) or make_sig(row, (value.type,), attrs)
         t = Tensor.__new__(Tensor)
         t._value = view_value(sig, value)
-        root = self if self._root is None else self._root
+        root = self if self._root is None else self._home()
         t._root = root
         t._soff = self._soff + sig.delta
         if root._vc is not None:
-            t._seen = root._vc.v
+            t._seen = root._vc.writes
+        if self._own is not None:
+            t._own = self._own
         if self._node is not None:
             if state.grad:
                 tape.attach(sig, (self,), (value,), (t,))
@@ -157,7 +200,7 @@ class Tensor(metaclass=TensorMeta):
         return t
 
     def _as_strided(self, size: tuple[int, ...], stride: tuple[int, ...], offset: int | None) -> Tensor:
-        root = self if self._root is None else self._root
+        root = self._home()
         start = self._soff if offset is None else offset
         if len(size) != len(stride):
             raise RuntimeError(f"mismatch in length of strides and shape: {len(size)} vs {len(stride)}")
@@ -171,8 +214,8 @@ class Tensor(metaclass=TensorMeta):
             base = Tensor.__new__(Tensor)
             base._adopt(root)
             base._node, base._nr = (None, 0) if self._detached else (root._node, root._nr)
-            base._root, base._soff, base._seen = root, 0, root._version
-            base._detached = self._detached
+            base._root, base._soff, base._seen = root, 0, 0 if root._vc is None else root._vc.writes
+            base._detached, base._own = self._detached, self._own
         t = base._view_of(as_strided_row, (size, stride, start - base._soff))
         t._soff = start
         return t
@@ -187,14 +230,14 @@ class Tensor(metaclass=TensorMeta):
                 value = r._value
             old = self._value
             self._value = value
-            self._version_counter().v += 1
             if state.grad:
                 if r._node is not None or self._node is not None and not self._node.is_leaf:
                     self._node, self._nr = r._node, r._nr
             _write_home(self, old)
+            self._count_write()
             return
-        root = self._root
         self._fresh()
+        root = self._home()
         t = self._value.type
         keep = self._detached or not state.grad
         old = root._value
@@ -203,19 +246,27 @@ class Tensor(metaclass=TensorMeta):
         root._value = new._value
         if not keep and new._node is not None:
             root._node, root._nr = new._node, new._nr
-        root._version_counter().v += 1
         if r._node is not None and not keep:
             self._node, self._nr = r._node, r._nr
         _write_home(root, old)
+        self._count_write()
 
     def _rebind(self, r: Tensor) -> None:
         """Become `r` altogether (resizing writes)."""
-        self._root = None
-        self._soff = 0
-        self._value = r._value if r._root is None else r._fresh()
+        self._settle()
+        value = r._value if r._root is None else r._fresh()
         if r._root is not None or r._value.buf is not None:
-            self._value = emit(clone_row, (r,), (dense_type(r._value.type).strides,))._value
+            value = emit(clone_row, (r,), (dense_type(r._value.type).strides,))._value
+        self._move_to(wrap(value))
         self._version_counter().v += 1
+
+    def _move_to(self, source: Tensor) -> None:
+        """Become a handle on the storage of `source`, with this tensor's own count of writes; views of the old storage stay there."""
+        own = self._version_counter()
+        self._settle()
+        self._root = source._home()
+        self._value, self._soff, self._own = source._fresh(), source._soff, own
+        self._seen = 0 if self._root._vc is None else self._root._vc.writes
 
     def _concrete(self) -> np.ndarray:
         """This tensor's memory as a numpy array for looking at now; runs what is pending."""
@@ -235,12 +286,14 @@ class Tensor(metaclass=TensorMeta):
 
     def _expose(self) -> Value:
         """Let foreign code reach the memory: from now on it stays where it is."""
-        root = self if self._root is None else self._root
+        root = self._home()
         value = root._materialise()
         assert value.buf is not None
         if value.buf.exposed == 0 and sys.getrefcount(value) > 3:
             root._value = value = emit(clone_row, (wrap(value),), (value.type.strides,))._value
             root._materialise()
+            if root._vc is not None and root._vc.latest is not None:
+                root._vc.latest = value
         assert value.buf is not None
         value.buf.exposed += 1
         if self._root is not None:
@@ -344,19 +397,16 @@ class Tensor(metaclass=TensorMeta):
     @property
     def data(self) -> Tensor:
         t = self.detach()
-        t._vc = None
+        t._own = Version()
+        store = t._storage_counter()
+        store.latest = t._home()._value
         return t
 
     @data.setter
     def data(self, new: Tensor) -> None:
         if not isinstance(new, Tensor):
             raise TypeError(f"Variable data has to be a tensor, but got {type(new).__name__}")
-        source = new.detach()
-        self._root = None
-        for name in ("_soff", "_seen"):
-            self.__dict__.pop(name, None)
-        self._value = source._value
-        self._root, self._soff, self._seen = source._root, source._soff, source._seen
+        self._move_to(new.detach())
         if self._node is not None and self._node.is_leaf:
             self._node.type = self._value.type
 
@@ -488,7 +538,7 @@ class Tensor(metaclass=TensorMeta):
         return self.shape == other.shape
 
     def is_set_to(self, other: Tensor) -> bool:
-        return (self._root or self) is (other._root or other) and self._soff == other._soff and self.shape == other.shape \
+        return self._home() is other._home() and self._soff == other._soff and self.shape == other.shape \
             and self.stride() == other.stride()
 
     def type(self, dtype: Any = None, non_blocking: bool = False) -> Any:
@@ -640,12 +690,12 @@ class Tensor(metaclass=TensorMeta):
     def untyped_storage(self) -> Any:
         from .storage import UntypedStorage
 
-        return UntypedStorage(self._root or self)
+        return UntypedStorage(self._home())
 
     def storage(self) -> Any:
         from .storage import TypedStorage
 
-        return TypedStorage(self._root or self)
+        return TypedStorage(self._home())
 
     def __bool__(self) -> bool:
         if self.numel() == 0:
@@ -717,10 +767,12 @@ class Tensor(metaclass=TensorMeta):
         """The same memory, off the tape."""
         t = Tensor.__new__(Tensor)
         t._value = self._value if self._root is None else self._fresh()
-        t._root = self if self._root is None else self._root
+        t._root = self._home()
         t._soff = self._soff
         if t._root._vc is not None:
-            t._seen = t._root._vc.v
+            t._seen = t._root._vc.writes
+        if self._own is not None:
+            t._own = self._own
         t._detached = True
         t._plain_detach = True
         if self._meta:
@@ -896,7 +948,7 @@ class Tensor(metaclass=TensorMeta):
                                "https://github.com/pytorch/pytorch/pull/103001")
         if id(self) in memo:
             return memo[id(self)]  # type: ignore[no-any-return]
-        root = self if self._root is None else self._root
+        root = self._home()
         with grad_mode(False):
             base = memo.get(("storage", id(root)))
             if base is None:
@@ -988,9 +1040,6 @@ def _write_home(root: Tensor, old: Value) -> None:
             buf.as_numpy(old_type.dtype.np, old_type.shape, old_type.strides, old.offset)[...] = value.buf.as_numpy(
                 value.type.dtype.np, value.type.shape, value.type.strides, value.offset)
     root._value = Value(old.type, None, -1, buf, old.offset)
-    for_views = root._vc
-    if for_views is not None:
-        for_views.v += 0
 
 
 class _Getter:

@@ -43,14 +43,12 @@ def _permute(t: TensorType, dims: tuple[int, ...]) -> View:
 
 def _expand(t: TensorType, shape: tuple[int, ...]) -> View:
     lead = len(shape) - t.ndim
-    strides = []
-    for i, size in enumerate(shape):
-        if i < lead:
-            strides.append(0)
-        else:
-            same = t.shape[i - lead] == size
-            strides.append(t.strides[i - lead] if same else 0)
-    # torch gives a new leading dimension the stride of what follows it when the size is one
+    strides = [0] * len(shape)
+    for i in range(len(shape) - 1, -1, -1):
+        if i >= lead:
+            strides[i] = t.strides[i - lead] if t.shape[i - lead] == shape[i] else 0
+        elif shape[i] == 1:  # torch lets a new dimension of size one span what follows it
+            strides[i] = shape[i + 1] * strides[i + 1] if i + 1 < len(shape) else 1
     return shape, tuple(strides), 0
 
 

@@ -27,12 +27,18 @@ LOW = (dtypes.bfloat16, dtypes.float16)
 
 
 class Version:
-    """A storage's count of in-place writes, shared by every tensor on it."""
+    """A storage's count of in-place writes, shared by every tensor on it.
 
-    __slots__ = ("v",)
+    `v` is what ``_version`` shows. `writes` counts those through ``.data`` too, which have a count of their own and invalidate nothing
+    that was saved; once a handle from ``.data`` exists, `latest` is the storage's current value.
+    """
+
+    __slots__ = ("v", "writes", "latest")
 
     def __init__(self) -> None:
         self.v = 0
+        self.writes = 0
+        self.latest: Value | None = None
 
 
 class Node:
@@ -62,8 +68,10 @@ class Node:
         return self.sig.outs
 
     def release(self) -> None:
-        self.saved = None
-        self.packed = None
+        """Let saved values go; a node that saved nothing can run again, as in torch."""
+        if self.saved or self.packed is not None:
+            self.saved = None
+            self.packed = None
 
     def apply(self, grads: list[Any], create_graph: bool) -> Sequence[Any]:
         """Gradients of the inputs from those of the outputs (None where there is none), as tensors."""
@@ -72,7 +80,10 @@ class Node:
                 "Trying to backward through the graph a second time (or directly access saved tensors after they have already been freed). "
                 "Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify retain_graph=True if you "
                 "need to backward through the graph a second time or if you need to access saved tensors after calling backward.")
-        for version, seen, type_, name, number in self.versions:
+        saved = self.saved
+        for version, seen, type_, name, number, store, writes, start, at in self.versions:
+            if store.writes != writes and store.latest is not None and version.v == seen and saved:
+                saved = (*saved[:at], _again(store.latest, type_, start), *saved[at + 1:])
             if version.v != seen:
                 raise RuntimeError(
                     f"one of the variables needed for gradient computation has been modified by an inplace operation: "
@@ -81,7 +92,8 @@ class Node:
                     "torch.autograd.set_detect_anomaly(True).")
         values = [None if g is None else g._value if g._root is None else g._fresh() for g in grads]
         rule = gradient(self.sig, self.mask, tuple([None if v is None else v.type for v in values]))
-        saved = self.saved if self.packed is None else self.packed()
+        if self.packed is not None:
+            saved = self.packed()
         if not create_graph:
             return [None if v is None else wrap(v) for v in rule.replay(values, saved)]
         return rule.replay_tensors(grads, self.saved_tensors(rule, saved), rule)
@@ -231,6 +243,13 @@ class Gradient:
             else:
                 slots.append(got)
         return [None if r is None else slots[r] for r in self.results]
+
+
+def _again(latest: Value, type_: TensorType, start: int) -> Value:
+    """What a saved operand's memory holds after writes through ``.data``."""
+    from ..ops.movement import as_strided_row
+
+    return view_value(record.make_sig(as_strided_row, (latest.type,), (type_.shape, type_.strides, start)), latest)
 
 
 def view_value(sig: Sig, value: Value) -> Value:
@@ -397,8 +416,9 @@ def attach(sig: Sig, tensors: Sequence[Any], values: Sequence[Any], outs: Sequen
                 t = outs[i]
                 saved.append(t._value)
                 name, number = node.name, i
-            version = t._version_counter()
-            versions.append((version, version.v, sig.types[i] if side == "in" else sig.outs[i], name, number))
+            store = t._storage_counter()
+            version = store if t._own is None else t._own
+            versions.append((version, version.v, sig.types[i] if side == "in" else sig.outs[i], name, number, store, store.writes, t._soff, len(saved) - 1))
         node.saved, node.versions = tuple(saved), tuple(versions)
         if _saved_hooks:
             _pack(node, needed, tensors, outs)

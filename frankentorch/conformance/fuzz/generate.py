@@ -47,6 +47,7 @@ class Grammar:
         self.torch.manual_seed(seed)
         self.count = 0
         self.palette = self.rng.choices(PALETTES, PALETTE_ODDS)[0]
+        self.loose = 0
 
     # Names ----------------------------------------------------------------------------------------------------------------
     def fresh(self, letter: str = "t") -> str:
@@ -149,7 +150,7 @@ def tame(s: Session) -> bool:
             a = v
         else:
             a = v.detach()
-            if v.grad_fn is None and v.grad is not None and float(v.grad.detach().abs().max() if v.grad.numel() else 0) > LIMIT:
+            if v.is_leaf and v.grad is not None and float(v.grad.detach().abs().max() if v.grad.numel() else 0) > LIMIT:
                 return False
             if a.is_complex():
                 a = s.torch.view_as_real(a.resolve_conj())
@@ -171,15 +172,20 @@ def generate(seed: int, length: int = 24) -> Program:
         tries = 0
         while len(statements) < length and tries < 12 * length:
             tries += 1
-            _, name, fn = g.rng.choices(RULES, odds)[0] if len(g.tensors()) >= 2 else g.rng.choice([r for r in RULES if r[1].startswith("make")])
+            _, rule_name, fn = g.rng.choices(RULES, odds)[0] if len(g.tensors()) >= 2 else g.rng.choice([r for r in RULES if r[1].startswith("make")])
             code = fn(g)
             if code is None:
                 continue
             look = g.rng.choices((LOOK_NOTHING, LOOK_TYPES, LOOK_VALUES), (75, 17, 8))[0]
             g.session.step(code)
-            if not tame(g.session):
+            try:
+                if not tame(g.session):
+                    break
+            except RuntimeError:  # torch refuses to look at views of split and unbind once their base was written
                 break
-            statements.append(Statement(code, name, look))
-    loose = max((d for d in (*g.palette, "float32" if "complex64" in g.palette else "float64") if d in PRECISION), key=PRECISION.index)
+            for _, v in g.session.variables():
+                name = str(v.dtype).removeprefix("torch.").replace("complex64", "float32")
+                g.loose = max(g.loose, PRECISION.index(name) if name in PRECISION else 0)
+            statements.append(Statement(code, rule_name, look))
     g.session.env.clear()
-    return Program(tuple(statements), seed, loose)
+    return Program(tuple(statements), seed, PRECISION[g.loose])

@@ -117,7 +117,7 @@ def gather(g: Grammar) -> str | None:
     picks = [g.rng.randrange(t.shape[d]) for _ in range(2)]
     index = f"torch.tensor([{good[0]}]).reshape({', '.join(['1'] * t.ndim)})"
     return f"{g.fresh()} = {x}" + g.one(f"[torch.tensor({rows})]", f"[{rows}]", f"[{x} > 0]", f".index_select({d}, torch.tensor({picks}))",
-                                        f".gather(0, {index})", f"[..., torch.tensor([0, -1])]", f".masked_select({x} > 0.5)", f".take(torch.tensor([0]))",
+                                        f".gather(0, {index})", "[..., torch.tensor([0, -1])]", f".masked_select({x} > 0.5)", ".take(torch.tensor([0]))",
                                         f"[torch.tensor({good}), ..., 0]" if t.ndim > 1 else f"[torch.tensor({good})]", f".masked_fill({x} > 0.5, 2)",
                                         f"[torch.tensor([True] * {n})]")
 
