@@ -20,7 +20,6 @@ from frankentorch.lower import contract_skinny
 from frankentorch.lower.contract_micro import (
     CHUNK,
     GROUP,
-    K_PITCH,
     PANEL,
     ROW_PITCH,
     Machine,
@@ -211,7 +210,7 @@ def _lower_one(dtype: str, out_dtype: str, p: Problem, words: list[Word], tier: 
     native = b_class == "n" and mach.compute == dtype
     small = p.m <= 2 * tile_m or (p.n * p.k <= 8192 and p.b[-2] * mach.size % 4096 != 0)
     in_place = native or b_class == "k" if skinny else native and small
-    a_bytes = max(tile_m * ROW_PITCH, CHUNK * K_PITCH) * mach.size
+    a_bytes = max(tile_m * ROW_PITCH, (CHUNK + 8) * mach.k_pitch) * mach.size
     b_bytes = n_block * PANEL * mach.size
     block_bytes = m_block * n_block * mach.size if chunks > 1 else tile_m * tile_n * mach.size
     b_at = _align(_A_AT + a_bytes)

@@ -27,7 +27,6 @@ _BYTES = {"i8": 1, "u8": 1, "i16": 2, "u16": 2, "f16": 2, "bf16": 2, "i32": 4, "
           "i64": 8, "u64": 8, "f64": 8}
 ROW_PITCH = CHUNK + 16  # elements between rows of a row-major A panel; not a power of two, so rows do not share cache sets
 AHEAD = 16  # rows of B to prefetch ahead
-K_PITCH = 16  # elements between k of a k-major A panel
 
 
 def compute_type(dtype: str) -> str:
@@ -57,6 +56,11 @@ class Machine:
     @property
     def columns(self) -> int:
         return self.lanes * self.vectors
+
+    @property
+    def k_pitch(self) -> int:
+        """Elements between k of a k-major A panel. A whole vector stored there may spill into the next k, which is written later."""
+        return self.rows[0]
 
     @property
     def size(self) -> int:
@@ -163,10 +167,10 @@ def splat_scalar(f: Function, m: Machine, value: str) -> str:
 
 
 def micro(m: Machine, rows: int, k_major: bool) -> Function:
-    """The micro-kernel of `rows` rows. A is packed ``[k][K_PITCH]`` when `k_major`, else ``[row][ROW_PITCH]``."""
+    """The micro-kernel of `rows` rows. A is packed ``[k][m.k_pitch]`` when `k_major`, else ``[row][ROW_PITCH]``."""
     f = Routine(f"micro_{rows}", [("ptr", "a"), ("ptr", "b"), ("i64", "ldb"), ("ptr", "segments"), ("i64", "count"),
                                   ("ptr", "slot"), ("i1", "add")])
-    row_step, k_step = (m.size, K_PITCH * m.size) if k_major else (ROW_PITCH * m.size, m.size)
+    row_step, k_step = (m.size, m.k_pitch * m.size) if k_major else (ROW_PITCH * m.size, m.size)
     n = rows * m.vectors
     distance = arith(f, "mul", "%ldb", m.ahead)
     zeros = [(m.vector, m.zero())] * n

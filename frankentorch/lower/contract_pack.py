@@ -8,7 +8,7 @@ What pads a panel is zero, or a copy of a real row: stale memory could hold deno
 
 from __future__ import annotations
 
-from frankentorch.lower.contract_micro import K_PITCH, PANEL, ROW_PITCH, Machine, Routine, arith, load, maximum, minimum, offset, size_of, store
+from frankentorch.lower.contract_micro import PANEL, ROW_PITCH, Machine, Routine, arith, load, maximum, minimum, offset, size_of, store
 from frankentorch.lower.lanes import llvm_type
 from frankentorch.lower.llvmtext import Function
 
@@ -135,10 +135,10 @@ def pack_a(m: Machine, dtype: str, layout: str, exact: bool = False) -> Function
 
 
 def _pack_columns(f: Routine, m: Machine, dtype: str, exact: bool) -> None:
-    # A panel has fewer rows than K_PITCH, so every k is the same one or two loads; where the tier has masks they are made once.
+    # A panel has no more rows than `k_pitch`, so every k is the same one or two loads; where the tier has masks they are made once.
     if not _masked(m):
         with f.loop("0", "%kc") as k:
-            src, dst = offset(f, "%src", arith(f, "mul", k.iv, "%k"), 1), offset(f, "%dst", k.iv, K_PITCH * m.size)
+            src, dst = offset(f, "%src", arith(f, "mul", k.iv, "%k"), 1), offset(f, "%dst", k.iv, m.k_pitch * m.size)
             copy_run(f, m, dtype, src, dst, "%rows", exact)
         return
     flags = _vector("i1", m.lanes)
@@ -152,7 +152,7 @@ def _pack_columns(f: Routine, m: Machine, dtype: str, exact: bool) -> None:
                        [(m.vector, value), (f"ptr align {m.size}", to), (flags, mask)])
             else:
                 store(f, m.vector, value, to, m.size)
-        k.next([offset(f, k.vars[0], "%k", 1), offset(f, k.vars[1], str(K_PITCH * m.size), 1)])
+        k.next([offset(f, k.vars[0], "%k", 1), offset(f, k.vars[1], str(m.k_pitch * m.size), 1)])
 
 
 def pack_b(m: Machine, dtype: str, layout: str, name: str = "pack_b") -> Function:

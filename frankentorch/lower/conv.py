@@ -16,7 +16,7 @@ from math import gcd, prod
 
 from frankentorch.lower import conv_depthwise, conv_gather, conv_weight
 from frankentorch.lower.contract import blocks_of, lower_matmul
-from frankentorch.lower.contract_micro import CHUNK, GROUP, K_PITCH, PANEL, ROW_PITCH, machine, size_of
+from frankentorch.lower.contract_micro import CHUNK, GROUP, PANEL, ROW_PITCH, machine, size_of
 from frankentorch.lower.contract_tile import Epilogue, EpilogueOperand, Held, assemble
 from frankentorch.lower.kernel import Lowered, Ptr, Word
 
@@ -190,7 +190,7 @@ def _gather(kind: str, dtype: str, g: Geometry, tier: str, epilogue: Epilogue | 
     src_class = "k" if s_strides[1] == 1 and channels > 1 else "m" if along_w else "k" if s_strides[1] == 1 else "g"
     w_class = "n" if w_n == 1 else "k" if w_c == 1 else "g"
     regions = len(prefix) - 1
-    a_bytes = max(tile * ROW_PITCH, (CHUNK + 1) * K_PITCH) * mach.size
+    a_bytes = max(tile * ROW_PITCH, (CHUNK + 8) * mach.k_pitch) * mach.size
     tables_at = _align(conv_gather.A_PANEL + a_bytes)
     b_at = _align(tables_at + conv_gather.table_bytes(prod(g.w[2:]), chunks))
     slots_at = _align(b_at + chunks * PANEL * n_block * mach.size)

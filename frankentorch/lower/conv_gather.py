@@ -14,7 +14,6 @@ from __future__ import annotations
 from frankentorch.lower.contract_micro import (
     CHUNK,
     GROUP,
-    K_PITCH,
     PANEL,
     ROW_PITCH,
     Machine,
@@ -200,7 +199,7 @@ def _gather(m: Machine, k_major: bool) -> Function:
             base = word(f, offset(f, table, first, 16), 0, "ptr")
             with f.loop("%first", "%end") as p:
                 piece = offset(f, "%pieces", p.iv, 8 * PIECE_WORDS)
-                to = offset(f, offset(f, panel, word(f, piece, 0), K_PITCH * m.size), first, m.size)
+                to = offset(f, offset(f, panel, word(f, piece, 0), m.k_pitch * m.size), first, m.size)
                 f.do(f"call void @pack_a(ptr {offset(f, base, word(f, piece, 2), 1)}, i64 0, i64 {c_step}, i64 {length}, i64 0, "
                      f"i64 {word(f, piece, 1)}, ptr {to})")
         return f

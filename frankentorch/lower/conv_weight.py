@@ -19,7 +19,6 @@ from frankentorch.lower.contract import blocks_for
 from frankentorch.lower.contract_micro import (
     CHUNK,
     GROUP,
-    K_PITCH,
     PANEL,
     ROW_PITCH,
     Machine,
@@ -86,7 +85,7 @@ def lower(dtype: str, g: Geometry, tier: str, x: Word, grad: Word, result: Word,
         for t in range(g.w[2 + axis]):
             ranges += _range(g.y[2 + axis], g.x[2 + axis], g.stride[axis], g.padding[axis], t * g.dilation[axis])
     tile_m, tile_n = mach.rows[0], mach.columns
-    pieces_at = _align(_A_PANEL + max(tile_m * ROW_PITCH, (CHUNK + 1) * K_PITCH) * mach.size)
+    pieces_at = _align(_A_PANEL + max(tile_m * ROW_PITCH, (CHUNK + 8) * mach.k_pitch) * mach.size)
     b_at = _align(pieces_at + 8 * (CHUNK + 1) * (_PIECE_WORDS + _SEGMENT_WORDS))
     slots_at = _align(b_at + n_block * PANEL * mach.size)
     block_bytes = m_block * n_block * mach.size if chunks > 1 else tile_m * tile_n * mach.size
@@ -279,7 +278,7 @@ def _driver(symbol: str, m: Machine, k_major: bool) -> Routine:
                     piece = offset(f, pieces, j.iv, 8 * _PIECE_WORDS)
                     f.do(f"call void @pack_a(ptr {offset(f, from_row, word(f, piece, 2), 1)}, i64 {left_row}, i64 {left_k}, "
                          f"i64 {have_rows}, i64 {height}, i64 {word(f, piece, 1)}, "
-                         f"ptr {offset(f, panel_a, word(f, piece, 0), K_PITCH * m.size if k_major else m.size)})")
+                         f"ptr {offset(f, panel_a, word(f, piece, 0), m.k_pitch * m.size if k_major else m.size)})")
                 row_at = arith(f, "add", tap_slot, arith(f, "mul", arith(f, "udiv", i.iv, m.rows[0]), w[SLOT_ROW]))
                 with f.loop("0", cols, m.columns) as j:
                     have = minimum(f, arith(f, "sub", cols, j.iv), str(m.columns))
