@@ -42,6 +42,8 @@ def fill(ns: dict[str, Any]) -> None:
     for name, entry in API.items():
         if entry.public and not name.startswith("_"):
             ns[name] = entry.function
+            if entry.inplace and hasattr(tensor.Tensor, name + "_"):
+                ns.setdefault(name + "_", getattr(tensor.Tensor, name + "_"))
     for name in ("no_grad", "enable_grad", "set_grad_enabled", "inference_mode", "is_grad_enabled", "is_inference_mode_enabled"):
         ns[name] = getattr(autograd, name)
     from . import toplevel

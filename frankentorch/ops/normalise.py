@@ -8,7 +8,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .define import composite
+from .. import dtypes
+from . import call
+from .define import LOW, api, composite
 from .pointwise import rsqrt
 from .record import emit
 from .reduce import sum_row
@@ -83,11 +85,47 @@ def batch_norm_train(input: Any, weight: Any, bias: Any, eps: float) -> Any:
 batch_norm_train.row.grad_name = "NativeBatchNormBackward0"
 
 
+@api("native_layer_norm(Tensor input, int[] normalized_shape, Tensor? weight, Tensor? bias, float eps) -> (Tensor, Tensor, Tensor)", method=False, out=False)
+def native_layer_norm(input: Any, normalized_shape: Any, weight: Any, bias: Any, eps: float) -> Any:
+    """(normalised, mean, reciprocal standard deviation)."""
+    shape = tuple(normalized_shape)
+    dims = tuple(range(input.ndim - len(shape), input.ndim))
+    out = layer_norm(input, weight, bias, shape, eps)
+    x = input.detach()
+    n = math.prod(x.shape[d] for d in dims)
+    return out, emit(sum_row, (x,), (dims, True)) / n, rsqrt(_moments(x, dims)[1] + eps)
+
+
+@api("native_batch_norm(Tensor input, Tensor? weight, Tensor? bias, Tensor? running_mean, Tensor? running_var, bool training, float momentum, float eps)"
+     " -> (Tensor, Tensor, Tensor)", method=False, out=False)
+def native_batch_norm(input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, training: bool, momentum: float, eps: float) -> Any:
+    """(normalised, mean, reciprocal standard deviation); in training the running statistics are updated in place."""
+    shape = (1, -1) + (1,) * (input.ndim - 2)
+    if not training:
+        scale = rsqrt(running_var + eps)
+        y = (input - running_mean.reshape(shape)) * scale.reshape(shape)
+        if weight is not None:
+            y = y * weight.reshape(shape)
+        return (y if bias is None else y + bias.reshape(shape)), running_mean, scale
+    out = batch_norm_train(input, weight, bias, eps)
+    x = input.detach()
+    if x.dtype in LOW:
+        x = call.cast(x, dtypes.float32)
+    dims = (0, *range(2, x.ndim))
+    n = math.prod(x.shape[d] for d in dims)
+    mean = emit(sum_row, (x,), (dims, True)) / n
+    variance = _moments(x, dims)[1]
+    mean, variance = mean.reshape(-1), variance.reshape(-1)
+    if running_mean is not None:
+        unbiased = variance * (n / max(n - 1, 1))
+        running_mean.copy_(running_mean * (1 - momentum) + mean * momentum)
+        running_var.copy_(running_var * (1 - momentum) + unbiased * momentum)
+    return out, mean, rsqrt(variance + eps)
+
+
 @composite("rms_norm(Tensor input, int[] normalized_shape, Tensor? weight=None, float? eps=None) -> Tensor", method=False)
 def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: Any = None) -> Any:
     """input / sqrt(mean(input**2) + eps) over the last dimensions (Zhang & Sennrich 2019)."""
-    from .. import dtypes
-
     dims = tuple(range(input.ndim - len(normalized_shape), input.ndim))
     n = math.prod(input.shape[d] for d in dims)
     eps = dtypes.finfo(input.dtype).eps if eps is None else eps
