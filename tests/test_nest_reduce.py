@@ -53,6 +53,13 @@ def test_dtypes(kind: str, dtype: str) -> None:
         check(g.spec((g.out, None)), g.arrays, TIERS)  # type: ignore[attr-defined]
 
 
+def test_empty_and_trivial_reductions() -> None:
+    for shape, dims in (((20, 0), (1,)), ((0, 20), (0,)), ((3, 0, 4), (0, 1)), ((), ()), ((1, 1), (0, 1)), ((5,), ()), ((4, 1, 30), (1,))):
+        for kind in ("sum", "prod", "all"):
+            g = reduced(kind, "f32", values(shape, kind, "f32"), dims)
+            check(g.spec((g.out, None)), g.arrays)  # type: ignore[attr-defined]
+
+
 def test_nan_wins_and_ties_take_the_lowest_index() -> None:
     for kind in ("max", "min", "argmax", "argmin"):
         x = np.zeros((6, 100), np.float32)

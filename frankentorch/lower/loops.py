@@ -362,7 +362,10 @@ class FoldOp(IRDLOperation):
 
 @irdl_op_definition
 class FoldRowsOp(IRDLOperation):
-    """The same tree over sixteen accumulators in memory, `pitch` elements apart, for the sixteen columns from `index`."""
+    """The same tree over sixteen accumulators in memory, `pitch` elements apart, for the sixteen columns from `index`.
+
+    All sixteen columns are read, whatever the strip's range: a row of accumulators is a whole number of turns long.
+    """
 
     name = "loops.fold_rows"
     kind = prop_def(StringAttr)

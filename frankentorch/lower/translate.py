@@ -302,8 +302,10 @@ class _Translator:
 
     def _fold_rows(self, op: loops.FoldRowsOp) -> None:
         index, rows = self.values[op.index], []
+        mask, self.memory.mask = self.memory.mask, None
         for lane in range(loops.LANES):
             at = self.fn.op(f"add i64 {index}, {lane * op.pitch.data}") if lane else index
             rows.append([self.memory.load("unit", result.type.dtype.data, self.values[base], at, None)
                          for base, result in zip(op.bases, op.results_, strict=True)])
+        self.memory.mask = mask
         self._bind(op.results_, fold_list(self.L, op.kind.data, rows))
