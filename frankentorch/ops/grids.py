@@ -39,7 +39,7 @@ def meshgrid(*tensors: Any, indexing: Any = None) -> Any:
     shape = [t.numel() for t in tensors]
     grids = [t.reshape([-1 if i == k else 1 for i in range(len(shape))]).expand(shape) for k, t in enumerate(tensors)]
     if swap:
-        grids = [g.transpose(0, 1) for g in (grids[1], grids[0], *grids[2:])]
+        grids[:2] = grids[1::-1]
     return tuple(grids)
 
 

@@ -86,7 +86,7 @@ def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False) -> An
     if index.dtype not in WORDS:
         raise RuntimeError("gather(): Expected dtype int32/int64 for index")
     if index.numel() == 0:
-        return full_of(index.shape, 0, input.dtype)
+        return input.reshape(-1).narrow(0, 0, 0).reshape(index.shape)
     if _rank(input.shape) != _rank(index.shape):
         raise RuntimeError("Index tensor must have the same number of dimensions as input tensor")
     for k in range(min(input.ndim, index.ndim)):
@@ -187,8 +187,8 @@ def _check_advanced(x: Any, dims: Sequence[int], tensors: Sequence[Any]) -> None
     except RuntimeError:
         raise IndexError("shape mismatch: indexing tensors could not be broadcast together with shapes "
                          + ", ".join(str(list(t.shape)) for t in tensors)) from None
-    for t, k in zip(tensors, dims, strict=True):
-        in_bounds(t, x.shape[k], k, IndexError, wraps=True)
+    for n, (t, k) in enumerate(zip(tensors, dims, strict=True)):  # torch counts the index tensors here, not the dimensions
+        in_bounds(t, x.shape[k], n, IndexError, wraps=True)
 
 
 def _sole_mask(indices: Sequence[Any]) -> Any:

@@ -16,11 +16,11 @@ from .call import wrap_dim
 from .define import LOW, api, primitive
 from .index_rows import accumulate, scatter_reduce_row, zeros_for
 from .movement import flip_row
-from .pointwise import abs_, exp, log, where
+from .pointwise import abs_, clone_row, exp, log, where
 from .record import emit
 from .reduce import check_tensor
 from .table import Kind, Row
-from .types import tensor_type
+from .types import contiguous_strides, tensor_type
 
 
 def _infer(types: Any, attrs: Any) -> Any:
@@ -35,7 +35,8 @@ def backwards(row: Row, x: Any, dim: int) -> Any:
     """A scan from the end of each line."""
     if not x.ndim:
         return emit(row, (x,), (dim,))
-    return emit(flip_row, (emit(row, (emit(flip_row, (x,), ((dim,),)),), (dim,)),), ((dim,),))
+    back = emit(flip_row, (emit(row, (emit(flip_row, (x,), ((dim,),)),), (dim,)),), ((dim,),))
+    return emit(clone_row, (back,), (contiguous_strides(x.shape),))
 
 
 def _chain_ref(f: Any, start: float) -> Any:

@@ -93,13 +93,14 @@ searchsorted_row = primitive(
 
 
 # Sorting -------------------------------------------------------------------------------------------------------------------
-def _named_pair(name: str) -> Any:
+def named_pair(name: str) -> Any:
     pair = namedtuple(name, ["values", "indices"])
     pair.__module__ = "torch.return_types"
+    pair.__repr__ = lambda self: f"torch.return_types.{name}(\nvalues={self.values!r},\nindices={self.indices!r})"  # type: ignore[method-assign]
     return pair
 
 
-Sorted, TopK, KthValue, Median, NanMedian, Mode = map(_named_pair, ("sort", "topk", "kthvalue", "median", "nanmedian", "mode"))
+Sorted, TopK, KthValue, Median, NanMedian, Mode = map(named_pair, ("sort", "topk", "kthvalue", "median", "nanmedian", "mode"))
 
 
 @api("sort(Tensor input, int dim=-1, bool descending=False, bool stable=False) -> (Tensor, Tensor)")
@@ -243,6 +244,7 @@ nanmedian = _median_of("nanmedian", NanMedian, True)
 @composite("mode_dim(Tensor input, int dim, bool keepdim) -> (Tensor, Tensor)", opmath=False, public=False, method=False, out=False,
            vjp=lambda g, input, out, dim, keepdim: _take_vjp(g, input, out, dim, keepdim))
 def _mode(input: Any, dim: int, keepdim: bool) -> Any:
+    from .movement import cat
     from .reduce import argmax_row
 
     n = input.shape[dim] if input.ndim else 1
@@ -251,7 +253,7 @@ def _mode(input: Any, dim: int, keepdim: bool) -> Any:
         return _pick(ordered, _columns(input, dim, 0), dim, keepdim)
     values = ordered[0]
     place = iota(tuple(input.shape), dim, dtypes.int64)
-    shifted = values.narrow(dim, 0, 1).cat([values.narrow(dim, 0, 1), values.narrow(dim, 0, n - 1)], dim)
+    shifted = cat([values.narrow(dim, 0, 1), values.narrow(dim, 0, n - 1)], dim)
     begins = emit(cummax_row, (where((values != shifted) | (place == 0), place, 0),), (dim,))[0]
     # Runs grow one by one, so the first longest ends where the length is first reached.
     return _pick(ordered, emit(argmax_row, (place - begins,), ((dim,), True)), dim, keepdim)
