@@ -382,6 +382,29 @@ def test_one_process(name: str) -> None:
     agree(run)
 
 
+@pytest.mark.parametrize("index", [[0, 3, 3, 1], [-1, 2], [5], [True, 1], [10]])
+def test_tensor_sets_are_gathered_as_they_would_be_collated(index: list[Any]) -> None:
+    def run(t: Any, d: Any) -> Any:
+        rows = d.TensorDataset(t.arange(20).reshape(10, 2).float(), t.arange(10), t.ones(10, 0, dtype=t.bool))
+        half = d.Subset(d.Subset(rows, list(range(9, -1, -1))), [4, 1, 0, 8, 2, 3])
+        batches = [next(iter(d.DataLoader(rows, batch_sampler=[index])))]
+        if max(index) < 6:
+            batches.append(next(iter(d.DataLoader(half, batch_sampler=[index]))))
+        return batches
+
+    theirs, mine = both(run)
+    assert mine == theirs or (mine[0] == theirs[0] == "IndexError")
+
+
+def test_an_own_getitem_is_not_gathered_around() -> None:
+    class Doubled(fd.TensorDataset):
+        def __getitem__(self, i: int) -> Any:
+            return tuple(2 * x for x in super().__getitem__(i))
+
+    (batch,) = next(iter(fd.DataLoader(Doubled(ft.arange(4)), batch_size=4)))
+    assert batch.tolist() == [0, 2, 4, 6]
+
+
 def test_shuffle_with_a_generator() -> None:
     def run(t: Any, d: Any) -> Any:
         g = t.Generator().manual_seed(77)
@@ -463,6 +486,18 @@ def expected(n: int = 23, size: int = 4) -> list[Any]:
 def test_workers_give_the_same_batches(context: str) -> None:
     loader = fd.DataLoader(Squares(), batch_size=4, num_workers=2, multiprocessing_context=context)
     assert [plain(b) for b in loader] == expected()
+
+
+def test_spawned_workers_get_a_set_of_tensors() -> None:
+    rows = fd.TensorDataset(ft.arange(3000).reshape(10, 300).float(), ft.arange(10).to(ft.bfloat16))
+    loader = fd.DataLoader(rows, batch_size=4, num_workers=1, multiprocessing_context="spawn")
+    assert [plain(b) for b in loader] == [plain(b) for b in fd.DataLoader(rows, batch_size=4)]
+
+
+def test_a_set_that_cannot_be_sent_warns() -> None:
+    rows = fd.Subset([lambda: 0], [0])
+    with pytest.warns(UserWarning, match="Got pickle error when attempting to start a worker Process"), pytest.raises(Exception, match="pickle"):
+        iter(fd.DataLoader(rows, num_workers=1, multiprocessing_context="spawn"))
 
 
 def test_shuffled_workers_agree_with_torch() -> None:

@@ -65,7 +65,8 @@ def their_module(module: str) -> str:
 class _Writer(pickle._Pickler):
     """Protocol 2, as torch writes. The pure-Python pickler: the C one insists on importing every global it writes."""
 
-    dispatch = pickle._Pickler.dispatch.copy()  # type: ignore[attr-defined]
+    dispatch: dict[type, Callable[[Any, Any], None]] = dict(pickle._Pickler.dispatch)  # type: ignore[assignment, arg-type, misc]
+    memo: Any
 
     def __init__(self, out: io.BytesIO, reduce: Reducer, persistent_id: Callable[[Any], Any]) -> None:
         super().__init__(out, protocol=2)
@@ -97,7 +98,8 @@ class _Writer(pickle._Pickler):
         if id(obj) in self._named:
             self.save_torch_global(self._named[id(obj)])
             return
-        module, qualname = getattr(obj, "__module__", None) or "", name or getattr(obj, "__qualname__", "")
+        module: str = str(getattr(obj, "__module__", None) or "")
+        qualname = name or str(getattr(obj, "__qualname__", ""))
         if their_module(module) == module or "." in qualname:
             super().save_global(obj, name)  # type: ignore[misc]
             return

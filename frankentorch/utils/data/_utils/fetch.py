@@ -5,6 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import frankentorch as torch
+from frankentorch.utils.data._utils.collate import default_collate
+from frankentorch.utils.data.dataset import Subset, TensorDataset
+
+
+def _gathered(dataset: Any, index: list[Any]) -> list[Any] | None:
+    """What collating the samples of a TensorDataset (or a subset of one) gives, by one gather a tensor; None for other sets.
+
+    Row by row it is an op a sample and a stack; the values are copies either way.
+    """
+    if not index or any(type(i) is not int for i in index):
+        return None
+    while type(dataset) is Subset:
+        index = [dataset.indices[i] for i in index]
+        dataset = dataset.dataset
+    if type(dataset) is not TensorDataset or any(type(i) is not int for i in index):
+        return None
+    rows = torch.tensor(index)
+    return [tensor[rows] for tensor in dataset.tensors]
+
 
 class _MapDatasetFetcher:
     """One sample, or a list of them, by index; `__getitems__` is used where the set has it."""
@@ -16,6 +36,8 @@ class _MapDatasetFetcher:
     def fetch(self, index: Any) -> Any:
         if not self.auto_collation:
             return self.collate_fn(self.dataset[index])
+        if self.collate_fn is default_collate and (batch := _gathered(self.dataset, index)) is not None:
+            return batch
         if getattr(self.dataset, "__getitems__", None):
             return self.collate_fn(self.dataset.__getitems__(index))
         return self.collate_fn([self.dataset[i] for i in index])

@@ -69,7 +69,7 @@ class _Pickler(ForkingPickler):
                 "(e.g., putting it on the queue)."
             )
         array, carried = _as_array(obj)
-        flat = array.reshape(-1).view(np.uint8)
+        flat: Any = array.reshape(-1).view(np.uint8)
         data: Any = flat.tobytes() if flat.nbytes < _IN_BAND else pickle.PickleBuffer(flat)
         is_parameter = isinstance(obj, torch.nn.Parameter)
         return _rebuild_tensor, (data, array.dtype.str, array.shape, carried, bool(obj.requires_grad), is_parameter)

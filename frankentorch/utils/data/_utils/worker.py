@@ -66,7 +66,7 @@ class ExceptionWrapper:
 
     def __init__(self, exc_info: Any = None, where: str = "in background") -> None:
         kind, value, trace = exc_info or sys.exc_info()
-        self.exc_type = kind
+        self.exc_type: Any = kind
         self.exc_msg = "".join(traceback.format_exception(kind, value, trace))
         self.where = where
 
@@ -111,6 +111,15 @@ class WorkerSpec:
     id: int
     num_workers: int
     directory: str
+
+    def __getstate__(self) -> tuple[bytes, list[bytes]]:
+        # Only a spawned worker's spec is pickled; its tensors travel as those of batches do.
+        body, parts = transport.pack(self.__dict__)
+        return body, [bytes(part) for part in parts]
+
+    def __setstate__(self, state: tuple[bytes, list[bytes]]) -> None:
+        body, parts = state
+        self.__dict__.update(pickle.loads(body, buffers=[bytearray(part) for part in parts]))
 
     def fetcher(self) -> Any:
         return _DatasetKind.create_fetcher(self.kind, self.dataset, self.auto_collation, self.collate_fn, self.drop_last)
