@@ -106,6 +106,13 @@ def test_what_is_not_one_nest_is_refused() -> None:
             lower_nest(spec, LANE_OF)
 
 
+def test_equal_constants_are_not_one_constant() -> None:
+    for value in (0.0, -0.0):
+        g = Graph((20,))
+        x = g.step("mul", g.input(rand((20,)), "f32"), g.step("full", dtype="f32", value=value), dtype="f32")
+        check(g.spec((x, None)), g.arrays)
+
+
 def test_zero_dimensional() -> None:
     g = Graph(())
     out = g.step("neg", g.input(rand(()), "f32"), dtype="f32")

@@ -10,6 +10,8 @@ compute the tree that docs/contract.md states, so which one runs never shows in 
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from xdsl.dialects.builtin import ModuleOp
 
 from frankentorch.lower.kernel import Lowered, Word
@@ -26,9 +28,17 @@ def lower_nest(spec: KernelSpec, lane_of: LaneOf, tier: str = "avx512") -> list[
     """The kernels that compute `spec`, in the order in which they must run; none when there is nothing to write.
 
     Operand numbers in `Ptr` words: inputs, then outputs, then temporaries (`Temp` words, which carry the temporary's size).
-    `lane_of(op, attrs)` gives the lane function of an op; `tier` is a CPU tier of the runtime. Raises `NotOneNest`.
+    `lane_of(op, attrs)` gives the lane function of an op: pass the same object each time, since texts are kept by it. `tier` is a CPU
+    tier of the runtime. Equal specs (a model's repeated blocks) share their `Lowered` values: do not change them. Raises `NotOneNest`.
     """
-    return [_lowered(plan, lane_of, tier) for plan in plans_for(spec, lane_of)]
+    return list(_lower(spec, repr([s.attrs for s in spec.steps if s.attrs]), lane_of, tier))
+
+
+@lru_cache(maxsize=4096)
+def _lower(spec: KernelSpec, attrs: str, lane_of: LaneOf, tier: str) -> tuple[Lowered, ...]:
+    # Equal specs need not be the same spec: 0.0 == -0.0 and 1 == True. The attributes' text tells them apart.
+    del attrs
+    return tuple(_lowered(plan, lane_of, tier) for plan in plans_for(spec, lane_of))
 
 
 def _lowered(plan: Plan, lane_of: LaneOf, tier: str) -> Lowered:

@@ -34,6 +34,8 @@ class Canon:
     dims: tuple[int, ...] = ()
     level: list[int] = field(default_factory=list)
     full: list[bool] = field(default_factory=list)
+    args: list[tuple[int, ...]] = field(default_factory=list)
+    inputs: int = 0
 
     @property
     def n(self) -> int:
@@ -42,10 +44,6 @@ class Canon:
     @property
     def rows(self) -> int:
         return _product(self.kept)
-
-    @property
-    def inputs(self) -> int:
-        return len(self.spec.operands)
 
     def step(self, value: int) -> Step | None:
         return self.spec.steps[value - self.inputs] if value >= self.inputs else None
@@ -136,7 +134,8 @@ def _merge(dims: Sequence[int], shape: tuple[int, ...], buffers: Sequence[tuple[
 
 def classify(canon: Canon) -> None:
     """Note of each value whether it varies along reduced axes, and after how many reductions in a row it is known."""
-    kept = len(canon.kept)
+    kept, canon.inputs = len(canon.kept), len(canon.spec.operands)
+    canon.args = [()] * canon.inputs + [s.args for s in canon.spec.steps]
     for value in range(canon.inputs + len(canon.spec.steps)):
         step = canon.step(value)
         if step is None:

@@ -14,7 +14,6 @@ from frankentorch.lower.lanes import Complex, Lane, LLVMLanes
 from frankentorch.lower.llvmtext import Function
 from frankentorch.lower.nest_canon import Canon
 from frankentorch.lower.nest_plan import Builder
-from frankentorch.lower.spec import Step
 from frankentorch.lower.translate import COMPLEX_PART, LaneOf
 
 Read = Callable[[int], SSAValue]
@@ -53,7 +52,7 @@ class Place:
         return self.b.lane(step.op, [self.value(a) for a in step.args], step.dtype, step.attrs)
 
 
-_COSTS: dict[tuple[LaneOf, Step, tuple[str, ...]], int] = {}
+_COSTS: dict[tuple[object, ...], int] = {}
 
 
 def step_cost(lane_of: LaneOf, canon: Canon, number: int) -> int:
@@ -62,7 +61,7 @@ def step_cost(lane_of: LaneOf, canon: Canon, number: int) -> int:
     if step is None or step.op in ("iota", "to", "full") or canon.is_reduction(number):
         return 2
     dtypes = tuple(canon.spec.dtype_of(a) for a in step.args)
-    key = (lane_of, Step(step.op, (), step.attrs, step.dtype, ()), dtypes)
+    key = (lane_of, step.op, step.attrs, step.dtype, dtypes)
     if key not in _COSTS:
         fn = Function("cost", [])
         L = LLVMLanes(fn)
@@ -80,16 +79,14 @@ def _dummy(L: LLVMLanes, dtype: str) -> Lane | Complex:
 
 def needed(canon: Canon, roots: list[int], stop: Callable[[int], bool]) -> list[int]:
     """The values that `roots` need, not looking behind those where `stop` holds (which are included)."""
-    seen: dict[int, None] = {}
-    todo = list(roots)
+    seen: set[int] = set()
+    todo, args = list(roots), canon.args
     while todo:
         value = todo.pop()
-        if value in seen:
-            continue
-        seen[value] = None
-        step = canon.step(value)
-        if step is not None and not stop(value):
-            todo.extend(step.args)
+        if value not in seen:
+            seen.add(value)
+            if args[value] and not stop(value):
+                todo.extend(args[value])
     return sorted(seen)
 
 
