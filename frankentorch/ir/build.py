@@ -133,10 +133,10 @@ def marked(function: FuncOp) -> list[bool]:
 def context() -> Context:
     """A context in which modules of every stage parse."""
     from ..lower.loops import Loops
-    from .template_op import Templates
+    from .template_op import Calls
 
     ctx = Context()
-    for dialect in (Builtin, Func, Ft, Loops, Templates):
+    for dialect in (Builtin, Func, Ft, Loops, Calls):
         ctx.load_dialect(dialect)
     return ctx
 

@@ -133,7 +133,7 @@ def _float_text(x: float) -> str:
     return mantissa + ("" if "." in mantissa else ".0") + e + exponent
 
 
-def _static_text(value: Any) -> str:
+def static_text(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int):
@@ -145,12 +145,12 @@ def _static_text(value: Any) -> str:
     if isinstance(value, dtypes.dtype):
         return DTYPE_TEXT[value]
     if isinstance(value, tuple):
-        return f"[{', '.join(map(_static_text, value))}]"
+        return f"[{', '.join(map(static_text, value))}]"
     raise TypeError(f"no IR form of a static attribute {value!r}")
 
 
-def _parse_static(parser: AttrParser) -> Any:
-    if (items := parser.parse_optional_comma_separated_list(parser.Delimiter.SQUARE, lambda: _parse_static(parser))) is not None:
+def parse_static(parser: AttrParser) -> Any:
+    if (items := parser.parse_optional_comma_separated_list(parser.Delimiter.SQUARE, lambda: parse_static(parser))) is not None:
         return tuple(items)
     if (text := parser.parse_optional_str_literal()) is not None:
         return text
@@ -173,16 +173,16 @@ class Static(Data[Any]):
     @classmethod
     def parse_parameter(cls, parser: AttrParser) -> Any:
         with parser.in_angle_brackets():
-            return _parse_static(parser)
+            return parse_static(parser)
 
     def print_parameter(self, printer: Printer) -> None:
-        printer.print_string(f"<{_static_text(self.data)}>")
+        printer.print_string(f"<{static_text(self.data)}>")
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Static) and _static_text(self.data) == _static_text(other.data)
+        return isinstance(other, Static) and static_text(self.data) == static_text(other.data)
 
     def __hash__(self) -> int:
-        return hash(_static_text(self.data))
+        return hash(static_text(self.data))
 
 
 _STATICS: dict[str, Static] = {}
@@ -190,7 +190,7 @@ _STATICS: dict[str, Static] = {}
 
 def static(value: Any) -> Static:
     """The attribute of a Python value. Interned by its text: 1, 1.0, true and -0.0 are four things."""
-    text = _static_text(value)
+    text = static_text(value)
     found = _STATICS.get(text)
     if found is None:
         found = _STATICS[text] = Static(value)
@@ -225,7 +225,7 @@ class RowOp(IRDLOperation):
         printer.print_operands(self.operands)
         names = [n for n in attr_names(self.row) if n in self.properties and (n != MISSING or any(self.properties[n].data))]  # type: ignore[attr-defined]
         if names:
-            printer.print_string(f" {{{', '.join(f'{n} = {_static_text(self.properties[n].data)}' for n in names)}}}")  # type: ignore[attr-defined]
+            printer.print_string(f" {{{', '.join(f'{n} = {static_text(self.properties[n].data)}' for n in names)}}}")  # type: ignore[attr-defined]
         if self.attributes:
             printer.print_string(" attributes")
             printer.print_attr_dict(self.attributes)
@@ -240,7 +240,7 @@ class RowOp(IRDLOperation):
         def entry() -> None:
             name = parser.parse_identifier()
             parser.parse_punctuation("=")
-            properties[name] = static(_parse_static(parser))
+            properties[name] = static(parse_static(parser))
 
         if cls.ROW.kind is Kind.COMPOSITE:
             properties[MISSING] = static((False,) * len(operand_params(cls.ROW)))
@@ -330,12 +330,12 @@ class NumberOp(IRDLOperation):
     traits = traits_def(Pure())
 
     def print(self, printer: Printer) -> None:
-        printer.print_string(f" {_static_text(self.value.data)} : ")
+        printer.print_string(f" {static_text(self.value.data)} : ")
         printer.print_attribute(self.result.type)
 
     @classmethod
     def parse(cls, parser: Parser) -> NumberOp:
-        value = _parse_static(parser)
+        value = parse_static(parser)
         parser.parse_punctuation(":")
         return cls.create(properties={"value": static(value)}, result_types=[parser.parse_type()])
 

@@ -33,6 +33,8 @@ CONSTRAINTS = {
     "FT10": "A function's arguments are ft tensors and ft scalars; what it returns are tensors of the types that its signature names.",
     "FT11": "requires_grad marks arguments that are floating-point or complex tensors.",
     "FT12": "A number's type is the scalar type of its value: the value is in it exactly where programs specialise on it.",
+    "FT13": "A word of call.loops is an integer, or points to one of its operands and results, or to a temporary numbered after them.",
+    "FT14": "call.template names a row of the table, and its results are what the row's shape rule gives.",
 }
 
 
