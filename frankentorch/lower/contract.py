@@ -13,7 +13,7 @@ columns (packed to L2, or read in place when the matrix is small), keeping chunk
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from frankentorch.lower import contract_skinny
@@ -168,8 +168,12 @@ def blocks_of(size: int, step: int, most: int) -> tuple[int, int]:
     return block, -(-size // block)
 
 
-def _machine(dtype: str, tier: str, skinny: int, b_class: str) -> Machine:
-    return contract_skinny.tile(dtype, tier, skinny, b_class) if skinny else machine(dtype, tier)
+def _machine(dtype: str, tier: str, path: str, b_class: str) -> Machine:
+    """The tile of a path: "block", "narrow" (at most one vector of columns) or "rowsN" (at most N rows)."""
+    if path.startswith("rows"):
+        return contract_skinny.tile(dtype, tier, int(path[4:]), b_class)
+    whole = machine(dtype, tier)
+    return replace(whole, vectors=1, rows={"avx512": (16, 4), "avx2": (12, 4)}.get(tier, whole.rows)) if path == "narrow" else whole
 
 
 def blocks_for(mach: Machine, matrices: int, m: int, n: int, k: int, threads: int) -> tuple[int, int, int, int]:
@@ -198,7 +202,8 @@ def _lower_one(dtype: str, out_dtype: str, p: Problem, words: list[Word], tier: 
     skinny = contract_skinny.height(p.m) if p.n >= 16 and b_class != "g" else 0
     if skinny and a_class == "m":
         a_class = "g"
-    mach = _machine(dtype, tier, skinny, b_class)
+    path = f"rows{skinny}" if skinny else "narrow" if p.n <= machine(dtype, tier).lanes else "block"
+    mach = _machine(dtype, tier, path, b_class)
     tile_m, tile_n = mach.rows[0], mach.columns
     matrices = p.batch[0] * p.batch[1] * p.batch[2]
     if skinny:
@@ -225,7 +230,7 @@ def _lower_one(dtype: str, out_dtype: str, p: Problem, words: list[Word], tier: 
                         slot_row, slot_col, b_at, slots_at, totals_at]
     for w, o, strides in zip(words[3:], epilogue.operands if epilogue else (), p.extra, strict=True):
         args += [w, *(s * size_of(o.dtype) for s in (*strides[-2:], *strides[:-2]))]
-    text, symbol = _text(dtype, out_dtype, a_class, b_class, tier, skinny, epilogue.key if epilogue else "", Held(epilogue))
+    text, symbol = _text(dtype, out_dtype, a_class, b_class, tier, path, epilogue.key if epilogue else "", Held(epilogue))
     units = matrices * m_blocks * n_blocks
     work = max(1, m_block * n_block * p.k)
     return Lowered(text, symbol, args, units, max(1, 200_000 // work), scratch)
@@ -236,13 +241,12 @@ def _align(x: int) -> int:
 
 
 @lru_cache(maxsize=256)
-def _text(dtype: str, out_dtype: str, a_class: str, b_class: str, tier: str, skinny: int, key: str, hold: Held) -> tuple[str, str]:
+def _text(dtype: str, out_dtype: str, a_class: str, b_class: str, tier: str, path: str, key: str, hold: Held) -> tuple[str, str]:
     """The module of one specialisation, and its symbol."""
-    mach = _machine(dtype, tier, skinny, b_class)
-    path = f"rows{skinny}" if skinny else "block"
+    mach = _machine(dtype, tier, path, b_class)
     symbol = "_".join(["matmul", dtype, out_dtype, a_class + b_class, path, tier.replace(".", ""), *([key] if key else [])])
     k_major = a_class == "m"
-    fused = skinny and b_class == "k"
+    fused = path.startswith("rows") and b_class == "k"
     parts: list[Function] = [pack_a(mach, dtype, a_class), pack_b(mach, dtype, b_class), *(micro(mach, r, k_major) for r in mach.rows),
                              finish(mach, out_dtype, hold.epilogue),
                              _driver(symbol, mach, k_major, "fused" if fused else "", hold.epilogue)]

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from frankentorch.lower.contract_micro import ROW_PITCH, Machine, Routine, arith, load, offset, size_of, store, word
-from frankentorch.lower.contract_pack import load_lanes, store_lanes
+from frankentorch.lower.contract_pack import from_compute, load_lanes, store_lanes
 from frankentorch.lower.kernel import Word
-from frankentorch.lower.lanes import Lane, LLVMLanes
+from frankentorch.lower.lanes import Lane, LLVMLanes, llvm_type
 from frankentorch.lower.llvmtext import Function, module
 
 
@@ -72,6 +72,7 @@ def finish(m: Machine, out_dtype: str, epilogue: Epilogue | None, from_table: bo
     f = Routine("finish", [("ptr", "slot"), ("i64", "rows"), ("i64", "cols"), ("ptr", "c"), ("i64", "c_row"), ("i64", "c_col"),
                             ("ptr", "bases"), ("i64", "row"), ("i64", "col")])
     unit = f.op(f"icmp eq i64 %c_col, {size_of(out_dtype)}")
+    plain = f.op(f"and i1 {unit}, {f.op(f'icmp eq i64 %cols, {m.columns}')}")
     with f.loop("0", "%rows") as r:
         from_row = offset(f, "%slot", r.iv, m.columns * m.size)
         if from_table:
@@ -79,6 +80,19 @@ def finish(m: Machine, out_dtype: str, epilogue: Epilogue | None, from_table: bo
         else:
             to_row = offset(f, "%c", arith(f, "mul", r.iv, "%c_row"), 1)
         row = arith(f, "add", "%row", r.iv)
+        if epilogue is None:
+            # The common tile, whole and adjacent, without the questions of the general one.
+            general, next_row = f.label("general"), f.label("next")
+            quick = f.label("quick")
+            f.branch_if(plain, quick, general)
+            f.block(quick)
+            for v in range(m.vectors):
+                value = load(f, m.vector, offset(f, from_row, str(v * m.lanes), m.size), m.size)
+                value = from_compute(f, m, out_dtype, value, m.lanes)
+                stored = f"<{m.lanes} x {llvm_type(out_dtype)}>"
+                store(f, stored, value, offset(f, to_row, str(v * m.lanes), size_of(out_dtype)), size_of(out_dtype))
+            f.branch(next_row)
+            f.block(general)
         with f.loop("0", "%cols", m.lanes) as j:
             acc = load(f, m.vector, offset(f, from_row, j.iv, m.size), m.size)
             count = arith(f, "sub", "%cols", j.iv)
@@ -88,6 +102,9 @@ def finish(m: Machine, out_dtype: str, epilogue: Epilogue | None, from_table: bo
                 values = [lanes.wrap(m.compute, _operand(f, m, o.dtype, t, row, col, count)) for t, o in enumerate(epilogue.operands)]
                 acc = epilogue.emit(lanes, lanes.wrap(m.compute, acc), values).v
             store_lanes(f, m, out_dtype, acc, offset(f, to_row, arith(f, "mul", j.iv, "%c_col"), 1), "%c_col", count, unit)
+        if epilogue is None:
+            f.branch(next_row)
+            f.block(next_row)
     return f
 
 
