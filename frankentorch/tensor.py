@@ -48,6 +48,7 @@ class Tensor(metaclass=TensorMeta):
     _root: Tensor | None = None
     _moved: Tensor | None = None
     _own: Version | None = None
+    _family: Tensor | None = None
     _soff = 0
     _seen = 0
     _vc: Version | None = None
@@ -87,6 +88,8 @@ class Tensor(metaclass=TensorMeta):
             self._root, self._soff, self._seen, self._detached = other._root, other._soff, other._seen, other._detached
         if other._own is not None:
             self._own = other._own
+        if other._family is not None:
+            self._family = other._family
         if other._meta:
             self._meta = True
 
@@ -167,12 +170,21 @@ class Tensor(metaclass=TensorMeta):
         sig = make_sig(as_strided_row, (root._value.type,), attrs)
         self._value = view_value(sig, root._value)
         self._seen = root._vc.writes
-        if not self._detached and (root._node is not None or self._node is not None):
-            self._node = None
-            if root._node is not None:
-                with grad_mode(True):
-                    tape.attach(sig, (root,), (root._value,), (self,))
+        if not self._detached:
+            self._rebase(root if self._family is None else self._family)
         return self._value
+
+    def _rebase(self, base: Tensor) -> None:
+        """After a write: this view's place on the tape follows from that of the tensor it is a view of."""
+        value = base._value if base._root is None else base._fresh()
+        if base._node is None:
+            if self._node is not None and not self._node.is_leaf:
+                self._node = None
+        elif value.type.dense and not (self._node is not None and self._node.__class__ is tape.Untracked):
+            t = self._value.type
+            self._node = None
+            with grad_mode(True):
+                tape.attach(make_sig(as_strided_row, (value.type,), (t.shape, t.strides, self._soff - base._soff)), (base,), (value,), (self,))
 
     def _view_of(self, row: Any, attrs: tuple[Any, ...]) -> Tensor:
         """A view of this tensor by a movement row."""
@@ -188,13 +200,15 @@ class Tensor(metaclass=TensorMeta):
             t._seen = root._vc.writes
         if self._own is not None:
             t._own = self._own
+        if self._detached:
+            t._family = self
+        elif self._family is not None:
+            t._family = self._family
         if self._node is not None:
             if state.grad:
                 tape.attach(sig, (self,), (value,), (t,))
-            else:
-                t._detached = True
-        elif self._detached:
-            t._detached = True
+            elif tape.differentiable(sig.outs[0]):
+                t._node = tape.Untracked(t)
         if self._meta:
             t._meta = True
         return t
@@ -213,9 +227,10 @@ class Tensor(metaclass=TensorMeta):
         if base is None:
             base = Tensor.__new__(Tensor)
             base._adopt(root)
-            base._node, base._nr = (None, 0) if self._detached else (root._node, root._nr)
+            family = self if self._detached else self._family
+            base._node, base._nr = (root._node, root._nr) if family is None else (None, 0)
             base._root, base._soff, base._seen = root, 0, 0 if root._vc is None else root._vc.writes
-            base._detached, base._own = self._detached, self._own
+            base._own, base._family = self._own, family
         t = base._view_of(as_strided_row, (size, stride, start - base._soff))
         t._soff = start
         return t
@@ -239,15 +254,19 @@ class Tensor(metaclass=TensorMeta):
         self._fresh()
         root = self._home()
         t = self._value.type
-        keep = self._detached or not state.grad
+        base = self if self._detached else self._family
         old = root._value
-        with grad_mode(not keep and state.grad):
+        with grad_mode(state.grad and base is None):
             new = emit(as_strided_scatter_row, (root, r), (t.shape, t.strides, self._soff))
+        if base is None:
+            if state.grad and new._node is not None:
+                root._node, root._nr = new._node, new._nr
+        elif state.grad and (r._node is not None or base._node is not None):
+            if base is not self and base._value.type.dense:
+                r = emit(as_strided_scatter_row, (base, r), (t.shape, t.strides, self._soff - base._soff))
+            if base is self or r._value.type.shape == base._value.type.shape:
+                base._node, base._nr = r._node, r._nr
         root._value = new._value
-        if not keep and new._node is not None:
-            root._node, root._nr = new._node, new._nr
-        if r._node is not None and not keep:
-            self._node, self._nr = r._node, r._nr
         _write_home(root, old)
         self._count_write()
 
@@ -446,9 +465,11 @@ class Tensor(metaclass=TensorMeta):
 
     @property
     def _base(self) -> Tensor | None:
-        return None if self._root is None or self._detached and self._node is None and not state.inference and self._plain_detach else self._root
+        """The tensor that this is a view of; None for one that owns its storage, and for what `detach` returns."""
+        if self._root is None or self._detached or self._root is self.__dict__.get("_moved"):
+            return None
+        return self._home() if self._family is None else self._family
 
-    _plain_detach = False
     is_cuda = is_sparse = is_quantized = is_mkldnn = is_mps = is_xpu = is_nested = is_vulkan = is_ipu = is_maia = is_mtia = is_xla = False
     is_sparse_csr = False
     names = None
@@ -774,14 +795,13 @@ class Tensor(metaclass=TensorMeta):
         if self._own is not None:
             t._own = self._own
         t._detached = True
-        t._plain_detach = True
         if self._meta:
             t._meta = True
         return t
 
     def detach_(self) -> Tensor:
         """Take this tensor off the tape."""
-        if self._root is not None and not self._detached:
+        if self._base is not None:
             raise RuntimeError("Can't detach views in-place. Use detach() instead. If you are using DistributedDataParallel (DDP) for training, and "
                                "gradient_as_bucket_view is set as True, gradients are views of DDP buckets, and hence detach_() cannot be called on "
                                "these gradients. To fix this error, please refer to the Optimizer.zero_grad() function in torch/optim/optimizer.py as "
@@ -871,9 +891,9 @@ class Tensor(metaclass=TensorMeta):
 
         t = self._value.type
         r = full_of(t.shape, value, t.dtype)
-        if self._node is not None and not self._node.is_leaf and state.grad:
-            r = r + self * 0 if False else r
-            self._node = None if self._root is None else self._node
+        if state.grad and self.requires_grad:
+            tape.attach(make_sig(API["floor"].function.row, (t,), ()), (self,), (self._value,), (r,))  # a gradient of zero, as floor's
+            r._node.name = "FillBackward0"
         self._write(r)
         return self
 

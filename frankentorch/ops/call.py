@@ -145,12 +145,21 @@ def convert_number(value: Any, dtype: DType) -> Any:
 
 
 # Writing into an existing tensor -----------------------------------------------------------------------------------
+_NO_GRAD_VIEW = ("A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given that this use case is ambiguous and "
+                 "error-prone, it is forbidden. You can clarify your code by moving both the view and the inplace either both inside the no_grad block (if "
+                 "you don't want the inplace to be tracked) or both outside (if you want the inplace to be tracked).")
+
+
 def check_writable(x: Any, row_name: str) -> None:
     """torch's rules for what may be written in place."""
-    if state.grad and x._requires_leaf:
-        raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
-    if state.grad and x._root is not None and x._node is not None or x._root is not None and x._root._requires_leaf:
-        if state.grad and x._root is not None and x._root._requires_leaf and not x._detached:
+    if state.grad:
+        node = x._node
+        if node is not None and node.is_leaf:
+            if x._base is not None:
+                raise RuntimeError(_NO_GRAD_VIEW if node.tensor() is not x else "a view of a leaf Variable that requires grad is being used in an in-place operation.")
+            raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+        base = x._base
+        if base is not None and base._requires_leaf:
             raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
     t = x._value.type
     if not t.dense and any(s == 0 and n > 1 for s, n in zip(t.strides, t.shape, strict=True)):

@@ -47,7 +47,7 @@ def _expand(t: TensorType, shape: tuple[int, ...]) -> View:
     for i in range(len(shape) - 1, -1, -1):
         if i >= lead:
             strides[i] = t.strides[i - lead] if t.shape[i - lead] == shape[i] else 0
-        elif shape[i] == 1:  # torch lets a new dimension of size one span what follows it
+        elif shape[i] == 1 and t.ndim:  # torch lets a new dimension of size one span what follows it
             strides[i] = shape[i + 1] * strides[i + 1] if i + 1 < len(shape) else 1
     return shape, tuple(strides), 0
 

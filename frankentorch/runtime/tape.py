@@ -175,6 +175,24 @@ class AccumulateGrad:
         return f"<AccumulateGrad object at {hex(id(self))}>"
 
 
+class Untracked(AccumulateGrad):
+    """The node of a view made under no_grad of a tensor that requires grad: it requires grad, and no gradient reaches it."""
+
+    __slots__ = ()
+
+    def __init__(self, tensor: Any) -> None:
+        super().__init__(tensor)
+        self.tensor = _nothing  # type: ignore[assignment]
+
+    @property
+    def outs(self) -> tuple[TensorType, ...]:
+        return (self.type,)
+
+
+def _nothing() -> None:
+    return None
+
+
 class HookHandle:
     """Removes a hook; usable as a context manager, as torch's RemovableHandle."""
 

@@ -55,6 +55,8 @@ def compare(want: Log, got: Log, program: Program, exact: bool = False) -> Diffe
 
 
 def _entry(a: Any, b: Any, program: Program, exact: bool) -> Difference | None:
+    if "crash" in (a.kind, b.kind):
+        return None if a.kind == b.kind else Difference(a.at, "crash", str(a.seen)[:160], str(b.seen)[:160])
     if (a.at, a.kind) != (b.at, b.kind):
         if b.kind == "raise" and (b.at, a.kind) != (a.at, "raise"):
             missing = b.seen[0] in ("NotImplementedYet", "MissingName") or b.seen[0] == "AttributeError" or "NotImplemented" in b.seen[0]

@@ -5,11 +5,18 @@ Enters: a `Grammar`. Leaves: source of one statement, or None.
 
 from __future__ import annotations
 
+from typing import Any
+
 from .generate import Grammar, rule
 
 
 def root(g: Grammar) -> str | None:
     return g.floats(lambda t: t.requires_grad and not t.is_leaf)
+
+
+def has_views(g: Grammar, t: Any) -> bool:
+    """Whether another name views `t`: torch then says that the view requires grad too, though no gradient reaches it."""
+    return any(u._base is t for _, u in g.session.variables() if isinstance(u, g.torch.Tensor))
 
 
 def leaf(g: Grammar) -> str | None:
@@ -92,7 +99,7 @@ def step(g: Grammar) -> str | None:
 
 @rule(3)
 def toggle(g: Grammar) -> str | None:
-    x = g.floats(lambda t: t.is_leaf and not t.requires_grad)
+    x = g.floats(lambda t: t.is_leaf and not t.requires_grad and not has_views(g, t))
     y = g.floats(lambda t: t.requires_grad)
     if y is not None and g.chance(0.15):
         return f"{y}.requires_grad_(False)"

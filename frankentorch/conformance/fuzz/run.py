@@ -1,12 +1,13 @@
 """Running a program under a library, and noting all that a user could see of it.
 
 Enters: a program and a mode. Leaves: a `Log`: for each statement what it raised and put out; for each look the types of every tensor
-and, where asked, the values. Modes: "torch" (the oracle), "deferred", "eager" (a window of one), "cut:SEED" (windows cut at random).
+and, where asked, the values. Modes: "torch" (the oracle), "deferred", "eager" (a window of one), "cut:SEED" (windows cut at random); "interp" and "interp+..." run them by the reference interpreter.
 """
 
 from __future__ import annotations
 
 import gc
+import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ import numpy as np
 
 from .program import LOOK_VALUES, Program
 
-MODES = ("deferred", "eager", "cut:1", "cut:2")
+MODES = ("deferred", "eager", "cut:1", "interp", "interp+cut:2")
 
 
 @dataclass
@@ -117,6 +118,12 @@ class Session:
 
     def look(self, level: int) -> None:
         """Note the types of every variable, and under LOOK_VALUES the values too."""
+        try:
+            self._look(level)
+        except Exception as e:
+            self.log.note(self.at, "crash", f"{type(e).__name__}: {e} at {traceback.extract_tb(e.__traceback__)[-1].line}")
+
+    def _look(self, level: int) -> None:
         for name, v in self.variables():
             if isinstance(v, self.torch.Tensor):
                 self.log.note(self.at, f"type:{name}", (*describe(v), v._version - self.since[name][1]))
@@ -153,7 +160,9 @@ def mode_of(mode: str) -> Iterator[None]:
         state.trace.cut("mode")
         state.trace = window.Window()
 
-    settings: dict[str, Any] = {"eager": mode == "eager", "cut": f"random:{mode[4:]}" if mode.startswith("cut:") else ""}
+    interp = mode.startswith("interp")
+    mode = mode.removeprefix("interp").removeprefix("+")
+    settings: dict[str, Any] = {"eager": mode == "eager", "cut": f"random:{mode[4:]}" if mode.startswith("cut:") else "", "interp": interp}
     with scoped(**settings):
         window._random.clear()
         reopen()
