@@ -16,7 +16,7 @@ LAZY = {
     "backends": "backends", "cuda": "cuda", "mps": "mps", "multiprocessing": "multiprocessing", "profiler": "profiler", "overrides": "overrides",
     "types": "types_api", "version": "version", "serialization": "serialization", "storage": "storage", "return_types": "return_types",
     "compiler": "compiler", "ledger": "ledger", "hub": "hub", "onnx": "onnx", "export": "export", "_dynamo": "interop._dynamo", "conformance": "conformance",
-    "interop": "interop",
+    "interop": "interop", "_C": "_C",
 }
 
 

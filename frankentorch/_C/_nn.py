@@ -1,0 +1,14 @@
+"""torch._C._nn: neural-network functions by their native names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..ops.define import API
+
+
+def __getattr__(name: str) -> Any:
+    entry = API.get(name)
+    if entry is None:
+        raise AttributeError(f"module 'torch._C._nn' has no attribute '{name}'")
+    return entry.function
