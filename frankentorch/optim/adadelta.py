@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import frankentorch as torch
 from frankentorch.optim._scalars import ParamState
 from frankentorch.optim.optimizer import (
     Group,
     ParamsT,
     PerParameterOptimizer,
     Tensor,
-    as_real,
     check_lr,
     check_nonnegative,
     decay_into_grad,
@@ -61,9 +59,9 @@ class Adadelta(PerParameterOptimizer):
         state.cell("step").count()
         grad = decay_into_grad(group, param, grad)
         rho, eps = group["rho"], group["eps"]
-        grad, square_avg, acc_delta = as_real(grad, state["square_avg"], state["acc_delta"])
+        square_avg, acc_delta = state["square_avg"], state["acc_delta"]
         square_avg.mul_(rho).addcmul_(grad, grad, value=1 - rho)
         std = square_avg.add(eps).sqrt_()
         delta = acc_delta.add(eps).sqrt_() / std * grad
         acc_delta.mul_(rho).addcmul_(delta, delta, value=1 - rho)
-        descend(param, torch.view_as_complex(delta) if param.is_complex() else delta, number(group["lr"]))
+        descend(param, delta, number(group["lr"]))

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import frankentorch as torch
 from frankentorch.optim._scalars import ParamState
 from frankentorch.optim.optimizer import (
     Group,
     ParamsT,
     PerParameterOptimizer,
     Tensor,
-    as_real,
     check_fused,
     check_fused_param,
     check_lr,
     check_nonnegative,
     decay_into_grad,
     descend_div,
+    full_for,
     number,
     set_counter,
 )
@@ -71,15 +70,13 @@ class Adagrad(PerParameterOptimizer):
         if group["fused"]:
             check_fused_param(param)
         set_counter(state, group)
-        first = self.defaults["initial_accumulator_value"]
-        fill = complex(first, first) if param.is_complex() else first
-        state["sum"] = torch.full_like(param, fill)
+        state["sum"] = full_for(param, self.defaults["initial_accumulator_value"])
 
     def _update(self, group: Group, param: Tensor, grad: Tensor, state: ParamState) -> None:
         step = state.cell("step").count()
         grad = decay_into_grad(group, param, grad)
         rate = number(group["lr"]) / (1 + (step - 1) * group["lr_decay"])
-        param, grad, total = as_real(param, grad, state["sum"])
+        total = state["sum"]
         total.addcmul_(grad, grad, value=1)
         root = total.sqrt()
         denom = root.add(group["eps"]) if group["differentiable"] else root.add_(group["eps"])

@@ -11,7 +11,6 @@ from frankentorch.optim.optimizer import (
     ParamsT,
     PerParameterOptimizer,
     Tensor,
-    as_real,
     check_betas,
     check_fused,
     check_fused_param,
@@ -97,7 +96,7 @@ class Adam(PerParameterOptimizer):
             decay_param(group, param)
         else:
             grad = decay_into_grad(group, param, grad)
-        param, grad, exp_avg, exp_avg_sq = as_real(param, grad, state["exp_avg"], state["exp_avg_sq"])
+        exp_avg, exp_avg_sq = state["exp_avg"], state["exp_avg_sq"]
 
         exp_avg.lerp_(grad, 1 - beta1)
         if isinstance(beta2, torch.Tensor):
@@ -108,7 +107,7 @@ class Adam(PerParameterOptimizer):
         step_size = number(group["lr"]) / (1 - beta1**step)
         second = exp_avg_sq
         if group["amsgrad"]:
-            (second,) = as_real(state["max_exp_avg_sq"])
+            second = state["max_exp_avg_sq"]
             second.copy_(torch.maximum(own(second, group), exp_avg_sq))
         denom = (second.sqrt() / (1 - beta2**step) ** 0.5).add_(group["eps"])
         descend_div(param, own(exp_avg, group), denom, step_size)

@@ -11,7 +11,6 @@ from frankentorch.optim.optimizer import (
     ParamsT,
     PerParameterOptimizer,
     Tensor,
-    as_real,
     check_betas,
     check_lr,
     check_nonnegative,
@@ -63,7 +62,7 @@ class Adamax(PerParameterOptimizer):
         step = state.cell("step").count()
         beta1, beta2 = group["betas"]
         grad = decay_into_grad(group, param, grad)
-        param, grad, exp_avg, exp_inf = as_real(param, grad, state["exp_avg"], state["exp_inf"])
+        exp_avg, exp_inf = state["exp_avg"], state["exp_inf"]
         exp_avg.lerp_(grad, 1 - beta1)
         exp_inf.copy_(torch.maximum(exp_inf * beta2, grad.abs().add_(group["eps"])))
         rate = number(group["lr"]) / (1 - beta1**step)

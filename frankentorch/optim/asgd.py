@@ -11,7 +11,6 @@ from frankentorch.optim.optimizer import (
     ParamsT,
     PerParameterOptimizer,
     Tensor,
-    as_real,
     check_lr,
     check_nonnegative,
     decay_into_grad,
@@ -68,7 +67,7 @@ class ASGD(PerParameterOptimizer):
         step = state.cell("step").count()
         eta, mu = state.cell("eta"), state.cell("mu")
         lambd, lr = group["lambd"], number(group["lr"])
-        param, grad, ax = as_real(param, grad, state["ax"])
+        ax = state["ax"]
         grad = decay_into_grad(group, param, grad)
         rate, weight = eta.read(), mu.read()
         param.mul_(1 - lambd * rate)

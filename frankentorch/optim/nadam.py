@@ -10,7 +10,6 @@ from frankentorch.optim.optimizer import (
     ParamsT,
     PerParameterOptimizer,
     Tensor,
-    as_real,
     check_betas,
     check_lr,
     check_nonnegative,
@@ -78,7 +77,7 @@ class NAdam(PerParameterOptimizer):
             decay_param(group, param)
         else:
             grad = decay_into_grad(group, param, grad)
-        param, grad, exp_avg, exp_avg_sq = as_real(param, grad, state["exp_avg"], state["exp_avg_sq"])
+        exp_avg, exp_avg_sq = state["exp_avg"], state["exp_avg_sq"]
 
         mu = beta1 * (1.0 - 0.5 * 0.96 ** (step * decay))
         mu_next = beta1 * (1.0 - 0.5 * 0.96 ** ((step + 1) * decay))

@@ -391,7 +391,28 @@ class PerParameterOptimizer(Optimizer):
             self._start(group, param, state)
         if group.get("maximize", False):
             grad = -grad
-        self._update(group, param, grad, state)
+        if is_complex:
+            self._update_as_pairs(group, param, grad, state)
+        else:
+            self._update(group, param, grad, state)
+
+    def _update_as_pairs(self, group: Group, param: Tensor, grad: Tensor, state: ParamState) -> None:
+        """A complex parameter is updated as pairs of reals."""
+        pairs: dict[str, Tensor] = {}
+        real = ParamState()
+        for key in state:
+            value = state.raw(key)
+            if isinstance(value, torch.Tensor) and value.is_complex():
+                value = pairs[key] = torch.view_as_real(value)
+            dict.__setitem__(real, key, value)
+        seen = torch.view_as_real(param)
+        self._update(group, seen, torch.view_as_real(grad), real)
+        _put_back(param, seen)
+        for key in state:
+            if key in pairs:
+                _put_back(state[key], pairs[key])
+            else:
+                dict.__setitem__(state, key, real.raw(key))
 
     def _check_group(self, group: Group) -> None:
         if group.get("capturable", False):
@@ -419,9 +440,17 @@ def zeros_for(param: Tensor) -> Tensor:
     return torch.zeros_like(param)
 
 
-def as_real(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """Complex tensors seen as pairs of reals (a view), others as they are."""
-    return tuple(torch.view_as_real(t) if t.is_complex() else t for t in tensors)
+def full_for(param: Tensor, value: float) -> Tensor:
+    """A tensor like the parameter, filled; a complex one in both its parts."""
+    if param.is_complex():
+        return torch.view_as_complex(torch.full_like(torch.view_as_real(param.detach()), value))
+    return torch.full_like(param, value)
+
+
+def _put_back(tensor: Tensor, pairs: Tensor) -> None:
+    """Write pairs of reals into the complex tensor they were taken from, unless they are a view of it."""
+    if pairs._base is None:
+        tensor.copy_(torch.view_as_complex(pairs))
 
 
 def squeeze_scalar(x: Any) -> Any:

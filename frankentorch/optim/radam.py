@@ -10,7 +10,6 @@ from frankentorch.optim.optimizer import (
     ParamsT,
     PerParameterOptimizer,
     Tensor,
-    as_real,
     check_betas,
     check_lr,
     check_nonnegative,
@@ -67,7 +66,7 @@ class RAdam(PerParameterOptimizer):
             decay_param(group, param)
         else:
             grad = decay_into_grad(group, param, grad)
-        param, grad, exp_avg, exp_avg_sq = as_real(param, grad, state["exp_avg"], state["exp_avg_sq"])
+        exp_avg, exp_avg_sq = state["exp_avg"], state["exp_avg_sq"]
         exp_avg.lerp_(grad, 1 - beta1)
         exp_avg_sq.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
 

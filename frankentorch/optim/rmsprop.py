@@ -10,7 +10,6 @@ from frankentorch.optim.optimizer import (
     ParamsT,
     PerParameterOptimizer,
     Tensor,
-    as_real,
     check_lr,
     check_nonnegative,
     decay_into_grad,
@@ -68,11 +67,11 @@ class RMSprop(PerParameterOptimizer):
     def _update(self, group: Group, param: Tensor, grad: Tensor, state: ParamState) -> None:
         state.cell("step").count()
         grad = decay_into_grad(group, param, grad)
-        param, grad, square_avg = as_real(param, grad, state["square_avg"])
+        square_avg = state["square_avg"]
         alpha, lr = group["alpha"], number(group["lr"])
         square_avg.mul_(alpha).addcmul_(grad, grad, value=1 - alpha)
         if group["centered"]:
-            (grad_avg,) = as_real(state["grad_avg"])
+            grad_avg = state["grad_avg"]
             grad_avg.lerp_(grad, 1 - alpha)
             mean = own(grad_avg, group)
             root = square_avg.addcmul(mean, mean, value=-1).sqrt_()
@@ -81,7 +80,7 @@ class RMSprop(PerParameterOptimizer):
         # sqrt keeps its result for the gradient, so it may be changed in place only when none is wanted.
         denom = root.add(group["eps"]) if group["differentiable"] else root.add_(group["eps"])
         if group["momentum"] > 0:
-            (buf,) = as_real(state["momentum_buffer"])
+            buf = state["momentum_buffer"]
             buf.mul_(group["momentum"]).addcdiv_(grad, denom)
             descend(param, own(buf, group), lr)
         else:

@@ -11,9 +11,9 @@ from frankentorch.optim.optimizer import (
     ParamsT,
     PerParameterOptimizer,
     Tensor,
-    as_real,
     check_lr,
     demand,
+    full_for,
     number,
     own,
     set_counter,
@@ -54,14 +54,13 @@ class Rprop(PerParameterOptimizer):
     def _start(self, group: Group, param: Tensor, state: ParamState) -> None:
         set_counter(state, group)
         state["prev"] = zeros_for(param)
-        lr = float(group["lr"])
-        state["step_size"] = torch.full_like(param.grad, complex(lr, lr) if param.is_complex() else lr)
+        state["step_size"] = full_for(param.grad, float(group["lr"]))
 
     def _update(self, group: Group, param: Tensor, grad: Tensor, state: ParamState) -> None:
         state.cell("step").count()
         shrink, grow = group["etas"]
         low, high = group["step_sizes"]
-        param, grad, prev, step_size = as_real(param, grad, state["prev"], state["step_size"])
+        prev, step_size = state["prev"], state["step_size"]
         product = grad.mul(own(prev, group))
         turned = product < 0
         # Selected without indexing, so that nothing depends on data.
