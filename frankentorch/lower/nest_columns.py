@@ -37,7 +37,7 @@ Partial = Sequence[Sequence[Word]]
 def plan_columns(canon: Canon, lane_of: LaneOf, pointers: Sequence[Word], partial: Partial | None = None,
                  by_lane: bool = False) -> Plan:
     """Plan a kernel whose lanes run along the last kept axis."""
-    passes = sweeps(canon, lane_of, keep_dear=False)
+    passes = sweeps(canon, lane_of, canon.n * WIDTH)
     if partial is not None:
         passes = passes[:1]
     axis, dtypes = len(canon.kept) - 1, buffer_dtypes(canon)
@@ -61,7 +61,8 @@ def plan_columns(canon: Canon, lane_of: LaneOf, pointers: Sequence[Word], partia
         units *= LANES
     per_unit = min(canon.n, BLOCK // LANES if by_lane else BLOCK if partial is not None else canon.n) * min(canon.kept[-1], width)
     grain = max(1, 32768 // max(1, per_unit * sum(max(1, s.cost // 8) for s in passes)))
-    return Plan("columns", structure, words, template.build, units, grain, template.scratch + 64)
+    kept = sum(item_bytes(canon.spec.dtype_of(v)) for sweep in passes for v in sweep.keeps) * canon.n * WIDTH
+    return Plan("columns", structure, words, template.build, units, grain, template.scratch + kept + 64)
 
 
 def unit_width(canon: Canon) -> int:
@@ -128,6 +129,7 @@ class _Columns:
                 stride = b.word(f"s{k}_{self.axis}") if self.classes[k] == "strided" else b.const(1)
                 base = b.at(base, [self.first], [stride], item_bytes(self.dtypes[k]))
             self.bases[k] = base
+        self.caches = self._caches()
         self.offset_values = {v: b.scratch(at) for v, at in self.offsets.items()}
         for sweep in self.passes:
             if self.by_lane:
@@ -142,6 +144,31 @@ class _Columns:
     def _at(self, base: SSAValue, k: int, axes: Sequence[int], indices: Sequence[SSAValue]) -> SSAValue:
         here = [(i, self.b.word(f"s{k}_{a}")) for a, i in zip(axes, indices, strict=True) if f"s{k}_{a}" in self.b.words]
         return self.b.at(base, [i for i, _ in here], [s for _, s in here], item_bytes(self.dtypes[k]))
+
+    def _caches(self) -> dict[int, SSAValue]:
+        """Where dear values are kept between passes: one row of `WIDTH` for each row of the reduced axes."""
+        b = self.b
+        out: dict[int, SSAValue] = {}
+        last, size = 0, 0
+        values = sorted({v for s in self.passes for v in s.keeps}, key=lambda v: -item_bytes(self.canon.spec.dtype_of(v)))
+        for v in values:
+            out[v] = b.at(out[last], [b.word("n")], [b.const(WIDTH)], size) if out else b.scratch(self.scratch)
+            last, size = v, item_bytes(self.canon.spec.dtype_of(v))
+        return out
+
+    def _kept(self, sweep: Sweep, flat: SSAValue) -> dict[int, SSAValue]:
+        """The rows of kept values that a pass writes or reads."""
+        b, pitch = self.b, [self.b.const(WIDTH)] if self.caches else []
+        return {v: b.at(at, [flat], pitch, item_bytes(self.canon.spec.dtype_of(v))) for v, at in self.caches.items() if v in sweep.needs}
+
+    def _recall_kept(self, sweep: Sweep, kept: dict[int, SSAValue], place: Place, index: SSAValue) -> None:
+        for v, at in kept.items():
+            if v not in sweep.keeps:
+                place.known[v] = self.b.load("unit", self.canon.spec.dtype_of(v), at, index)
+
+    def _save_kept(self, sweep: Sweep, kept: dict[int, SSAValue], place: Place, index: SSAValue) -> None:
+        for v in sweep.keeps:
+            self.b.store("unit", place.value(v), kept[v], index)
 
     # Places ---------------------------------------------------------------------------------------------------
     def _stride(self, k: int) -> SSAValue | None:
@@ -195,10 +222,13 @@ class _Columns:
         with self._rows(lo, hi) as (flat, indices, bases):
             number = b.split(flat, [b.const(LANES)])[1]
             rows = [b.at(at, [number], [pitch], item_bytes(t)) for at, t in zip(accs, types, strict=True)]
+            kept = self._kept(sweep, flat)
             with b.strip(self.zero, self.width, unroll_for(sweep.cost)) as strip:
                 place = self._place(strip.index, bases, indices)
                 self._recall(place, strip.index, sweep.needs)
+                self._recall_kept(sweep, kept, place, strip.index)
                 self._join(kinds, rows, place, strip.index, flat)
+                self._save_kept(sweep, kept, place, strip.index)
         if self.partial:
             self._store_partial(kinds, accs)
         else:
@@ -270,12 +300,15 @@ class _Columns:
 
     def _store_full(self, sweep: Sweep) -> None:
         b, canon = self.b, self.canon
-        with self._rows(self.zero, b.word("n")) as (_, indices, bases), b.strip(self.zero, self.width, unroll_for(sweep.cost)) as strip:
-            place = self._place(strip.index, bases, indices)
-            self._recall(place, strip.index, sweep.needs)
-            values = [(canon.inputs + j, place.value(canon.spec.outputs[j][0])) for j in sweep.stores]
-            for k, value in values:
-                b.store(self.classes[k], value, bases[k], strip.index, self._stride(k))
+        with self._rows(self.zero, b.word("n")) as (flat, indices, bases):
+            kept = self._kept(sweep, flat)
+            with b.strip(self.zero, self.width, unroll_for(sweep.cost)) as strip:
+                place = self._place(strip.index, bases, indices)
+                self._recall(place, strip.index, sweep.needs)
+                self._recall_kept(sweep, kept, place, strip.index)
+                values = [(canon.inputs + j, place.value(canon.spec.outputs[j][0])) for j in sweep.stores]
+                for k, value in values:
+                    b.store(self.classes[k], value, bases[k], strip.index, self._stride(k))
 
     def _store_rows(self) -> None:
         """The outputs that have one value a column."""

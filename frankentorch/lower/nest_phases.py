@@ -59,8 +59,8 @@ def finished(b: Builder, canon: Canon, reduction: int, acc: Sequence[SSAValue]) 
     return acc[-1] if types[-1] == dtype else b.lane("to", [acc[-1]], dtype)
 
 
-def sweeps(canon: Canon, lane_of: LaneOf, keep_dear: bool = True) -> list[Sweep]:
-    """The passes, first to last; `keep_dear` allows values kept in scratch."""
+def sweeps(canon: Canon, lane_of: LaneOf, cells: int) -> list[Sweep]:
+    """The passes, first to last; a dear value is kept where its `cells` elements (of one work unit) fit in scratch."""
     wanted = needed(canon, [v for v, _ in canon.spec.outputs], lambda v: False)
     reductions = [v for v in wanted if canon.is_reduction(v)]
     passes = [Sweep([v for v in reductions if canon.level[v] == level]) for level in sorted({canon.level[v] for v in reductions})]
@@ -71,8 +71,7 @@ def sweeps(canon: Canon, lane_of: LaneOf, keep_dear: bool = True) -> list[Sweep]
     kept: list[int] = []
 
     for sweep in passes:
-        if keep_dear:
-            _keep(canon, lane_of, sweep, first, kept)
+        _keep(canon, lane_of, sweep, first, kept, cells)
         recalled = {v for v in kept if v in first and first[v] is not sweep}
         sweep.needs = needed(canon, sweep.roots(canon), lambda v, recalled=recalled: not canon.full[v] or v in recalled)  # type: ignore[misc]
         for v in sweep.needs:
@@ -82,7 +81,7 @@ def sweeps(canon: Canon, lane_of: LaneOf, keep_dear: bool = True) -> list[Sweep]
     return passes
 
 
-def _keep(canon: Canon, lane_of: LaneOf, sweep: Sweep, first: dict[int, Sweep], kept: list[int]) -> None:
+def _keep(canon: Canon, lane_of: LaneOf, sweep: Sweep, first: dict[int, Sweep], kept: list[int], cells: int) -> None:
     """Mark dear values of this pass that an earlier one has computed."""
     def stop(v: int) -> bool:
         return not canon.full[v] or v in first
@@ -91,6 +90,6 @@ def _keep(canon: Canon, lane_of: LaneOf, sweep: Sweep, first: dict[int, Sweep], 
             continue
         cost = sum(step_cost(lane_of, canon, a) for a in needed(canon, [v], lambda a: not canon.full[a] or a in kept))
         size = sum(item_bytes(canon.spec.dtype_of(k)) for k in [*kept, v])
-        if cost > DEAR and size * canon.n <= CACHE_BYTES:
+        if cost > DEAR and size * cells <= CACHE_BYTES:
             kept.append(v)
             first[v].keeps.append(v)

@@ -33,7 +33,7 @@ Partial = Sequence[Sequence[Word]]
 
 def plan_rows(canon: Canon, lane_of: LaneOf, pointers: Sequence[Word], partial: Partial | None = None) -> Plan:
     """Plan a kernel whose lanes run along the last reduced axis."""
-    passes = sweeps(canon, lane_of)
+    passes = sweeps(canon, lane_of, canon.n)
     if partial is not None:
         passes = passes[:1]
     rank, inner = len(canon.kept), len(canon.kept) + len(canon.reduced) - 1
