@@ -51,7 +51,8 @@ class Parameter(Tensor, metaclass=_ParameterMeta):
         return twin
 
     def __repr__(self) -> str:  # type: ignore[override]
-        return "Parameter containing:\n" + super().__repr__()
+        # printed as a plain tensor: a subclass would show its own name
+        return "Parameter containing:\n" + repr(self.detach().requires_grad_(self.requires_grad))
 
     def __reduce_ex__(self, proto: Any) -> Any:
         return _rebuild_parameter, (self.data, self.requires_grad, OrderedDict())

@@ -297,14 +297,14 @@ class ModuleDict(Module):
             self[key] = module
 
 
-def _tensor_line(label: str, value: Any) -> str:
+def _tensor_line(label: str, value: Any, element: Any) -> str:
     """One line of a ParameterList's or ParameterDict's repr."""
     if not isinstance(value, torch.Tensor):
         return f"  ({label}): Object of type: {type(value).__name__}"
     size = "x".join(str(n) for n in value.size())
     device = "" if value.device.type == "cpu" else f" ({value.device})"
     kind = "Parameter" if isinstance(value, Parameter) else "Tensor"
-    return f"  ({label}): {kind} containing: [{torch.typename(value)} of size {size}{device}]"
+    return f"  ({label}): {kind} containing: [{element(value)} of size {size}{device}]"
 
 
 class ParameterList(Module):
@@ -360,7 +360,7 @@ class ParameterList(Module):
         return self
 
     def extra_repr(self) -> str:
-        return "\n".join(_tensor_line(str(k), v) for k, v in enumerate(self))
+        return "\n".join(_tensor_line(str(k), v, lambda t: t.dtype) for k, v in enumerate(self))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise RuntimeError("ParameterList should not be called.")
@@ -461,7 +461,7 @@ class ParameterDict(Module):
             self[key] = value
 
     def extra_repr(self) -> str:
-        return "\n".join(_tensor_line(str(k), v) for k, v in self.items())
+        return "\n".join(_tensor_line(str(k), v, torch.typename) for k, v in self.items())
 
     def __call__(self, input: Any) -> Any:
         raise RuntimeError("ParameterDict should not be called.")
