@@ -19,6 +19,9 @@ NAN, INF = float("nan"), float("inf")
 
 def ours(a: Any) -> Any:
     """A torch value as one of ours."""
+    if isinstance(a, torch.Tensor) and a.ndim == 4 and not a.is_contiguous() and a.is_contiguous(memory_format=torch.channels_last):
+        last = ours(a.detach().permute(0, 2, 3, 1).contiguous()).permute(0, 3, 1, 2).detach()
+        return last.requires_grad_(True) if a.requires_grad else last
     if isinstance(a, torch.Tensor):
         t = ft.tensor(a.detach().float().numpy(), dtype=ft.bfloat16) if a.dtype is torch.bfloat16 else ft.tensor(a.detach().numpy())
         return t.requires_grad_(True) if a.requires_grad else t
@@ -41,12 +44,14 @@ def plain(t: Any) -> Any:
     return t.detach().to(ft.float64).numpy() if t.dtype is ft.bfloat16 else t.detach().numpy()
 
 
-def same(got: Any, want: Any, tol: float) -> None:
+def same(got: Any, want: Any, tol: float, strides: bool = False) -> None:
     got, want = tensors(got), tensors(want)
     assert len(got) == len(want)
     for g, w in zip(got, want, strict=True):
         assert str(g.dtype) == str(w.dtype)
         assert tuple(g.shape) == tuple(w.shape)
+        if strides and g.numel():
+            assert tuple(g.stride()) == tuple(w.stride())
         a, b = plain(g), plain(w)
         if w.dtype.is_floating_point or w.dtype.is_complex:
             np.testing.assert_allclose(a, b, rtol=tol, atol=tol)
@@ -54,7 +59,7 @@ def same(got: Any, want: Any, tol: float) -> None:
             np.testing.assert_array_equal(a, b)
 
 
-def compare(name: str, *args: Any, reference: Any = None, tol: float = 1e-5, second: bool = False, **kw: Any) -> None:
+def compare(name: str, *args: Any, reference: Any = None, tol: float = 1e-5, second: bool = False, strides: bool = False, **kw: Any) -> None:
     """One call in both: results, and the gradients of every float operand for the same cotangents."""
     reference = reference or getattr(torch, name)
     mine, theirs = ours(args), args
@@ -62,7 +67,7 @@ def compare(name: str, *args: Any, reference: Any = None, tol: float = 1e-5, sec
         warnings.simplefilter("ignore")
         want = reference(*theirs, **kw)
         got = API[name].function(*mine, **{k: ours(v) for k, v in kw.items()})
-    same(got, want, tol)
+    same(got, want, tol, strides)
     leaves = [(a, b) for a, b in zip(tensors(mine), tensors(theirs), strict=True) if b.requires_grad]
     outs = [(a, b) for a, b in zip(tensors(got), tensors(want), strict=True) if b.requires_grad]
     if not leaves or not outs:
@@ -424,7 +429,7 @@ def test_pools(dtype: Any, last: bool) -> None:
     x = floats(2, 3, 11, 40, dtype=dtype, grad=False)
     x = (x.to(memory_format=torch.channels_last) if last else x).requires_grad_(True)
     for kernel, stride, padding, ceil in ((2, None, 0, False), (3, 2, 1, False), (3, 2, 1, True), ((2, 3), (1, 2), (1, 0), True), (3, 1, 1, False)):
-        compare("max_pool2d", x, kernel, stride, padding, ceil_mode=ceil, tol=tol, reference=F.max_pool2d)
+        compare("max_pool2d", x, kernel, stride, padding, ceil_mode=ceil, tol=tol, reference=F.max_pool2d, strides=True)
         for include in (False, True):
             compare("avg_pool2d", x, kernel, stride, padding, ceil_mode=ceil, count_include_pad=include, reference=F.avg_pool2d, tol=tol,
                     second=dtype is torch.float64)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from frankentorch.lower.kernel import Lowered
-from frankentorch.lower.walk import Kernel, collapse
+from frankentorch.lower.lanes import LLVMLanes
+from frankentorch.lower.walk import LANES, Kernel, collapse, gather_16, load, spread, store
 
 BLOCK = 2048
 _COPY_BYTES = 1 << 16
@@ -71,13 +72,38 @@ def lower_read(sizes: Sequence[int], source: tuple[int, Sequence[int]], target: 
             k.copy(k.at(src, read("0"), bits), k.at(out, places[0], bits), k.mul(count, str(itemsize)))
         else:
             start = read("0") if rows else ""
-            with f.loop("0", count) as it:
+            done = "0"
+            if not rows and bits in (32, 64) and len(indices) == 1 and inner[0] == inner[2] == 1 and indices[0].bits >= 32:
+                done = _read_16(k, count, bits, src, out, pointers[0], places, steps[1])
+            with f.loop(done, count) as it:
                 offset = k.add(start, k.mul(it.iv, steps[1])) if rows else read(it.iv)
                 k.move(k.at(src, offset, bits), k.at(out, k.add(places[0], k.mul(it.iv, steps[0])), bits), bits)
     units = blocks
     for size in sizes[:-1]:
         units *= size
     return [k.finish(units, min(n, block) * max(1, itemsize // 4))]
+
+
+def _read_16(k: Kernel, count: str, bits: int, src: str, out: str, index: tuple[str, int, str | None, str], places: Sequence[str],
+             along: str | None) -> str:
+    """Sixteen elements at a time, as far as they go; returns how many were moved."""
+    f, L, element = k.f, LLVMLanes(k.f, LANES), f"u{bits}"
+    pointer, width, step, size = index
+    whole = f.op(f"and i64 {count}, -{LANES}")
+    numbers = L.type("i64")
+    ramp = f"<{', '.join(f'i64 {n}' for n in range(LANES))}>"
+    with f.loop("0", whole, LANES) as it:
+        given = f"i{width}"
+        value = L.convert(L.wrap(given, load(L, given, k.at(pointer, k.add(places[2], it.iv), width))), "i64")
+        if size:
+            value = value + L.select(L.cmp("lt", value, 0), spread(k, L, "i64", size), 0)
+        if step != "1":
+            value = value * spread(k, L, "i64", step) if step else L.const("i64", 0)
+        base = k.at(src, k.add(places[1], k.mul(it.iv, along)), bits)
+        if along:
+            value = value + L.wrap("i64", f.op(f"mul {numbers} {spread(k, L, 'i64', along).v}, {ramp}"))
+        store(L, element, gather_16(k, L, element, base, value.v, "splat (i1 true)"), k.at(out, k.add(places[0], it.iv), bits))
+    return whole
 
 
 def _without(strides: Sequence[int], dim: int) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from frankentorch.lower.kernel import Lowered
 from frankentorch.lower.lanes import Lane, LLVMLanes, is_float
-from frankentorch.lower.walk import LANES, Kernel, collapse, load, store
+from frankentorch.lower.walk import LANES, Kernel, collapse, load, spread, store
 
 Step = Callable[[LLVMLanes, list[Lane], Lane, Lane], list[Lane]]
 """(L, carried lanes, element, its index) -> the next carried lanes; the first of them is the output."""
@@ -124,15 +124,8 @@ def _chain(k: Kernel, op: str, ty: str, lanes: int, pointers: list[str], places:
     with f.loop("0", n, carried=[(L.type(s.ty), s.v) for s in start]) as it:
         state = [L.wrap(s.ty, v) for s, v in zip(start, it.vars, strict=True)]
         x = L.wrap(types[0], load(L, types[0], element(0, it.iv)))
-        after = STEPS[op](L, state, x, L.wrap("i64", _spread(k, L, it.iv) if len(state) > 1 else it.iv))
+        after = STEPS[op](L, state, x, spread(k, L, "i64", it.iv) if len(state) > 1 else x)
         store(L, types[0], L.convert(after[0], types[0]).v, element(1, it.iv))
         if len(after) > 1:
             store(L, "i64", after[1].v, element(2, it.iv))
         it.next([a.v for a in after])
-
-
-def _spread(k: Kernel, L: LLVMLanes, value: str) -> str:
-    if not L.lanes:
-        return value
-    one = k.f.op(f"insertelement {L.type('i64')} poison, i64 {value}, i64 0")
-    return k.f.op(f"shufflevector {L.type('i64')} {one}, {L.type('i64')} poison, <{L.lanes} x i32> zeroinitializer")

@@ -12,9 +12,10 @@ from typing import Any
 
 from frankentorch.lower.kernel import Lowered
 from frankentorch.lower.lanes import BITS, Lane, LLVMLanes
-from frankentorch.lower.walk import LANES, Kernel, collapse, load, store
+from frankentorch.lower.walk import LANES, Kernel, collapse, gather_16, load, spread, store
 
 SHORT = 40
+_LEADING = 12
 _INFINITY = {"f16": 0x7C00, "bf16": 0x7F80, "f32": 0x7F800000, "f64": 0x7FF0000000000000}
 
 
@@ -74,7 +75,9 @@ def _ordered(sig: Any, dim: int, descending: bool, limit: int | None) -> list[Lo
     if not sig.types[0].numel or limit == 0:
         return []
     n, wide = lines.length, key_type(lines.ty)
-    k = Kernel(f"sort_{lines.ty}{'_down' if descending else ''}")
+    # Of many, only those that can be among the best are put in order.
+    selects = limit is not None and 4 * limit < n
+    k = Kernel(f"sort_{lines.ty}{'_down' if descending else ''}{'_best' if selects else ''}")
     f, width = k.f, BITS[wide]
     x, values, indices = (k.pointer(i) for i in range(3))
     space = k.dims(lines.sizes, lines.strides)
@@ -89,17 +92,19 @@ def _ordered(sig: Any, dim: int, descending: bool, limit: int | None) -> list[Lo
     digits = width // 8
     tables = f.alloca(f"[{digits * 256} x i32]")
     current = [f.alloca("ptr", 8) for _ in range(4)]
+    bins = f.alloca(f"[{1 << _LEADING} x i32]") if selects else ""
     with k.each(space, 3) as (_, places):
         for slot, pointer in zip(current, (key_a, key_b, at_a, at_b), strict=True):
             f.do(f"store ptr {pointer}, ptr {slot}, align 8")
         _fill(k, lines, descending, x, places[0], steps[0], length, key_a, at_a)
+        count = _select(k, width, length, keep, key_a, at_a, bins) if selects else length
         few, many, done = f.label("few"), f.label("many"), f.label("sorted")
-        f.branch_if(f.op(f"icmp sle i64 {length}, {SHORT}"), few, many)
+        f.branch_if(f.op(f"icmp sle i64 {count}, {SHORT}"), few, many)
         f.block(few)
-        _insertion(k, width, length, key_a, at_a)
+        _insertion(k, width, count, key_a, at_a)
         f.branch(done)
         f.block(many)
-        _radix(k, width, length, tables, current)
+        _radix(k, width, count, tables, current)
         f.branch(done)
         f.block(done)
         order = f.op(f"load ptr, ptr {current[2]}, align 8")
@@ -133,6 +138,36 @@ def _fill(k: Kernel, lines: _Lines, descending: bool, x: str, place: str, step: 
     else:
         with f.loop("0", length) as it:
             body(LLVMLanes(f, 0), it.iv)
+
+
+def _select(k: Kernel, width: int, length: str, wanted: str, keys: str, order: str, bins: str) -> str:
+    """Keep, in order, the elements whose leading bits are not above those of the last wanted one; returns how many."""
+    f = k.f
+    shift = max(0, width - _LEADING)
+    f.declare("llvm.memset.p0.i64", "void", ["ptr", "i8", "i64", "i1"])
+    f.do(f"call void @llvm.memset.p0.i64(ptr {bins}, i8 0, i64 {4 << _LEADING}, i1 false)")
+
+    def leading(i: str) -> tuple[str, str]:
+        key = f.op(f"load i{width}, ptr {k.at(keys, i, width)}, align {width // 8}")
+        high = f.op(f"lshr i{width} {key}, {shift}")
+        return key, high if width == 64 else f.op(f"zext i{width} {high} to i64")
+
+    with f.loop("0", length) as it:
+        slot = k.at(bins, leading(it.iv)[1], 32)
+        seen = f.op(f"load i32, ptr {slot}, align 4")
+        f.do(f"store i32 {f.op(f'add i32 {seen}, 1')}, ptr {slot}, align 4")
+    with f.loop("0", str(1 << _LEADING), carried=[("i64", "0"), ("i64", "0")]) as it:
+        total, last = it.vars
+        last = f.op(f"select i1 {f.op(f'icmp slt i64 {total}, {wanted}')}, i64 {it.iv}, i64 {last}")
+        it.next([k.add(total, k.load_int(bins, it.iv, 32, signed=False)), last])
+    last = it.results[1]
+    with f.loop("0", length, carried=[("i64", "0")]) as it:
+        key, high = leading(it.iv)
+        at = f.op(f"load i32, ptr {k.at(order, it.iv, 32)}, align 4")
+        f.do(f"store i{width} {key}, ptr {k.at(keys, it.vars[0], width)}, align {width // 8}")
+        f.do(f"store i32 {at}, ptr {k.at(order, it.vars[0], 32)}, align 4")
+        it.next([k.add(it.vars[0], f.op(f"zext i1 {f.op(f'icmp sle i64 {high}, {last}')} to i64"))])
+    return it.results[0]
 
 
 def _insertion(k: Kernel, width: int, length: str, keys: str, order: str) -> None:
@@ -268,6 +303,30 @@ def _best(sig: Any, wanted: int, dim: int, largest: bool) -> list[Lowered]:
     return [k.finish(lines.units, lines.length)]
 
 
+def _search_16(k: Kernel, L: LLVMLanes, ty: str, line: str, n: str, top: str, wanted: Lane, right: bool) -> str:
+    """Sixteen binary searches at once: each step tries a jump of a power of two (`top`, ..., 2, 1) over elements that are not yet there."""
+    f, numbers = k.f, L.type("i64")
+    size = spread(k, L, "i64", n)
+    before, head, body, done = f.current_block, f.label("jump"), f.label("try"), f.label("landed")
+    f.branch(head)
+    f.block(head)
+    jump, place, shorter, after = (f.fresh("s") for _ in range(4))
+    f.do(f"{jump} = phi i64 [ {top}, %{before} ], [ {shorter}, %{body} ]")
+    f.do(f"{place} = phi {numbers} [ zeroinitializer, %{before} ], [ {after}, %{body} ]")
+    f.branch_if(f.op(f"icmp sgt i64 {jump}, 0"), body, done)
+    f.block(body)
+    beyond = L.wrap("i64", place) + spread(k, L, "i64", jump)
+    inside = L.cmp("le", beyond, size)
+    element = gather_16(k, L, ty, line, (beyond - 1).v, inside.v)
+    stop = L.cmp("gt" if right else "ge", L.wrap(ty, element), wanted)
+    go = inside & ~stop
+    f.do(f"{after} = select {L.type('i1')} {go.v}, {numbers} {beyond.v}, {numbers} {place}")
+    f.do(f"{shorter} = lshr i64 {jump}, 1")
+    f.branch(head)
+    f.block(done)
+    return place
+
+
 def searchsorted(sig: Any, tier: str) -> list[Lowered]:
     """For each value the number of the first element of its (ascending) line that is not below it, or with `right`, that is above it."""
     sequence, values = sig.types
@@ -293,9 +352,19 @@ def searchsorted(sig: Any, tier: str) -> list[Lowered]:
     step = k.stride(sequence.strides[-1])
     inner = [k.stride(s[-1]) for s in strides]
     ty = "u8" if ty == "i1" else ty
+    wide = step == "1" and inner == [None, "1", "1"] and bits >= 32
+    top = k.word(1 << max(0, sequence.shape[-1].bit_length() - 1)) if wide else ""
     with k.each(space, 3) as (coords, places):
         count = k.least(length, k.sub(whole, k.mul(coords[-1], length)))
-        with f.loop("0", count) as it:
+        start_at = f.op(f"and i64 {count}, -{LANES}") if wide else "0"
+        if wide:
+            base, vector = k.at(line, places[0], bits), LLVMLanes(f, LANES)
+            with f.loop("0", start_at, LANES) as it:
+                values_16 = vector.wrap(ty, load(vector, ty, k.at(value_at, k.add(places[1], it.iv), bits)))
+                found_16 = _search_16(k, vector, ty, base, n, top, values_16, right)
+                found_16 = found_16 if out_bits == 64 else f.op(f"trunc {vector.type('i64')} {found_16} to {vector.type('i32')}")
+                f.do(f"store <{LANES} x i{out_bits}> {found_16}, ptr {k.at(out, k.add(places[2], it.iv), out_bits)}, align {out_bits // 8}")
+        with f.loop(start_at, count) as it:
             first, at, to = (k.add(p, k.mul(it.iv, s)) for p, s in zip(places, inner, strict=True))
             wanted = L.wrap(ty, load(L, ty, k.at(value_at, at, bits)))
             before, head, body, done = f.current_block, f.label("search"), f.label("halve"), f.label("found")

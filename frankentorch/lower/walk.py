@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from blake3 import blake3
 
 from frankentorch.lower.kernel import Lowered, Ptr, Word
-from frankentorch.lower.lanes import BITS, LLVMLanes
+from frankentorch.lower.lanes import BITS, Lane, LLVMLanes
 from frankentorch.lower.llvmtext import Function, module
 
 ABI = [("ptr", "args"), ("i64", "lo"), ("i64", "hi"), ("ptr", "scratch")]
@@ -180,3 +180,22 @@ def store(L: LLVMLanes, ty: str, value: str, address: str) -> None:
         value = L.fn.op(f"zext {L.type('i1')} {value} to {L.type('u8')}")
         ty = "u8"
     L.fn.do(f"store {L.type(ty)} {value}, ptr {address}, align {BITS[ty] // 8}")
+
+
+def spread(k: Kernel, L: LLVMLanes, ty: str, value: str) -> Lane:
+    """A scalar in every lane."""
+    if not L.lanes:
+        return L.wrap(ty, value)
+    vector = L.type(ty)
+    one = k.f.op(f"insertelement {vector} poison, {L.element(ty)} {value}, i64 0")
+    return L.wrap(ty, k.f.op(f"shufflevector {vector} {one}, {vector} poison, <{L.lanes} x i32> zeroinitializer"))
+
+
+def gather_16(k: Kernel, L: LLVMLanes, ty: str, base: str, offsets: str, mask: str) -> str:
+    """Elements of a 4- or 8-byte type at 16 offsets from `base`; nothing is read where the mask is false."""
+    f, lanes, vector = k.f, L.lanes, L.type(ty)
+    pointers = f.op(f"getelementptr {L.element(ty)}, ptr {base}, <{lanes} x i64> {offsets}")
+    name = f"llvm.masked.gather.v{lanes}{'f' if ty[0] == 'f' else 'i'}{BITS[ty]}.v{lanes}p0"
+    # LLVM's assembler takes the alignment as an attribute of the pointers.
+    f.declare(name, vector, [f"<{lanes} x ptr>", f"<{lanes} x i1>", vector])
+    return f.op(f"call {vector} @{name}(<{lanes} x ptr> align {BITS[ty] // 8} {pointers}, <{lanes} x i1> {mask}, {vector} zeroinitializer)")

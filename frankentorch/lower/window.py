@@ -15,7 +15,7 @@ from typing import Any
 
 from frankentorch.lower.kernel import Lowered
 from frankentorch.lower.lanes import BITS, Lane, LLVMLanes, is_float
-from frankentorch.lower.walk import LANES, Kernel, collapse, load, store
+from frankentorch.lower.walk import LANES, Kernel, collapse, load, spread, store
 
 RANK = 3
 
@@ -133,21 +133,13 @@ def _least(ty: str) -> float:
     return 0 if ty[0] == "u" else -(1 << (BITS[ty] - 1))
 
 
-def _spread(k: Kernel, L: LLVMLanes, ty: str, value: str) -> Lane:
-    """A scalar in every lane."""
-    if not L.lanes:
-        return L.wrap(ty, value)
-    scalar = L.element(ty)
-    one = k.f.op(f"insertelement {L.type(ty)} poison, {scalar} {value}, i64 0")
-    return L.wrap(ty, k.f.op(f"shufflevector {L.type(ty)} {one}, {L.type(ty)} poison, <{L.lanes} x i32> zeroinitializer"))
-
 
 def _count(k: Kernel, L: LLVMLanes, start: str, step: str) -> Lane:
     """start, start + step, ... one a lane."""
-    first = _spread(k, L, "i64", start)
+    first = spread(k, L, "i64", start)
     if not L.lanes:
         return first
-    steps = _spread(k, L, "i64", step)
+    steps = spread(k, L, "i64", step)
     vector = L.type("i64")
     ramp = f"<{', '.join(f'i64 {n}' for n in range(L.lanes))}>"
     return L.wrap("i64", k.f.op(f"add {vector} {first.v}, {k.f.op(f'mul {vector} {steps.v}, {ramp}')}"))
@@ -227,7 +219,7 @@ class _Forward:
         start = [L.const(ty, _least(ty) if self.maximum else 0)]
         if self.maximum:
             first = number([b[1] for b in bounds])
-            start.append(_count(k, L, first, w.stride[2]) if lanes_along else _spread(k, L, "i64", first))
+            start.append(_count(k, L, first, w.stride[2]) if lanes_along else spread(k, L, "i64", first))
         with _taps(k, bounds, [(L.type(s.ty), s.v) for s in start]) as (taps, loop, outermost):
             d, h, i = [w.at(k, n, bounds[n][0], t) for n, t in enumerate(taps)]
             offset = places[0]
@@ -238,7 +230,7 @@ class _Forward:
             state = [L.wrap(s.ty, v) for s, v in zip(start, loop.vars, strict=True)]
             at = L.wrap("i64", "0")
             if self.maximum:
-                at = _count(k, L, number(taps), w.stride[2]) if lanes_along else _spread(k, L, "i64", number(taps))
+                at = _count(k, L, number(taps), w.stride[2]) if lanes_along else spread(k, L, "i64", number(taps))
             loop.next([v.v for v in self.fold(L, state, x, at)])
         for result, s, pointer, place, step in zip(outermost.results, start, self.pointers[1:], places[1:], self.targets, strict=True):
             store(L, s.ty, result, k.at(pointer, k.add(place, k.mul(ow, step)), BITS[s.ty]))

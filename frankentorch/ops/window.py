@@ -19,6 +19,7 @@ from .define import LOW, api, composite, primitive
 from .index_rows import scatter_reduce_row, scatter_row, zeros_for
 from .pointwise import where
 from .record import emit
+from .reduce import sum_row
 from .table import Kind
 from .types import TensorType, fastest_first, strides_in_order, tensor_type
 
@@ -342,6 +343,11 @@ def _adaptive_counts(n: int, m: int) -> tuple[int, Any]:
     return 1, ((o + 1) * n + (m - 1)) // m - o * n // m
 
 
+def _whole_mean(x: Any, r: int) -> Any:
+    dims = tuple(range(x.ndim - r, x.ndim))
+    return emit(sum_row, (x,), (dims, True)) / math.prod(x.shape[d] for d in dims)
+
+
 def _adaptive(r: int) -> tuple[Any, Any]:
     name = f"adaptive_avg_pool{r}d"
 
@@ -349,6 +355,8 @@ def _adaptive(r: int) -> tuple[Any, Any]:
     def avg(input: Any, output_size: Any) -> Any:
         size = _adaptive_size(name, r, input, output_size)
         _need(name, input, False)
+        if all(m == 1 for m in size):  # torch takes the mean here
+            return _whole_mean(input, r)
         total = emit(sum_windows_row, (input,), _even(input, size))
         return _divided(total, [_adaptive_counts(n, m) for n, m in zip(input.shape[input.ndim - r:], size, strict=True)])
 
