@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from functools import cache
 
 from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, IndexType, IntAttr, StringAttr, UnitAttr
-from xdsl.ir import Attribute, Dialect, ParametrizedAttribute, SSAValue, TypeAttribute
+from xdsl.ir import Dialect, ParametrizedAttribute, SSAValue, TypeAttribute
 from xdsl.irdl import (
     AttrSizedOperandSegments,
     IRDLOperation,
@@ -31,13 +31,13 @@ from xdsl.irdl import (
     var_operand_def,
     var_result_def,
 )
-from xdsl.traits import IsolatedFromAbove, IsTerminator, NoTerminator
+from xdsl.traits import IsolatedFromAbove, IsTerminator
 from xdsl.utils.exceptions import VerifyException
 
 LANES = 16
 BLOCK = 4096
 KINDS = ("sum", "prod", "max", "min", "any", "all", "argmax", "argmin")
-ACCESS = ("unit", "splat", "strided", "row")
+LOADS, STORES = ("unit", "splat", "strided"), ("unit", "strided", "row")
 CALCS = ("add", "sub", "mul", "min", "max", "cdiv")
 
 INDEX = IndexType()
@@ -243,10 +243,8 @@ class StripOp(IRDLOperation):
 
 @irdl_op_definition
 class LoadOp(IRDLOperation):
-    """Sixteen elements: "unit" from base[index..], "strided" from base[(index + lane) * stride], "splat" base[index] in every lane.
-
-    "row" is the "splat" of a place no lane mask guards: it may stand outside strips.
-    """
+    """Sixteen elements: "unit" from base[index..], "strided" from base[(index + lane) * stride], "splat" base[index] in every lane
+    (whatever the mask, so it may stand outside strips)."""
 
     name = "loops.load"
     access = prop_def(StringAttr)
@@ -257,13 +255,13 @@ class LoadOp(IRDLOperation):
     assembly_format = "$access $base `[` $index `]` (`stride` $stride^)? attr-dict `:` type($result)"
 
     def verify_(self) -> None:
-        _one_of("load", self.access, ACCESS)
+        _one_of("load", self.access, LOADS)
         _require((self.access.data == "strided") == (self.stride is not None), "L8", "load: a stride is due for strided access only")
 
 
 @irdl_op_definition
 class StoreOp(IRDLOperation):
-    """Stores as `loops.load` loads; "row" stores lane 0."""
+    """Stores as `loops.load` loads; "row" stores lane 0 alone."""
 
     name = "loops.store"
     access = prop_def(StringAttr)
@@ -274,7 +272,7 @@ class StoreOp(IRDLOperation):
     assembly_format = "$access $value `,` $base `[` $index `]` (`stride` $stride^)? attr-dict `:` type($value)"
 
     def verify_(self) -> None:
-        _one_of("store", self.access, ("unit", "strided", "row"))
+        _one_of("store", self.access, STORES)
         _require((self.access.data == "strided") == (self.stride is not None), "L8", "store: a stride is due for strided access only")
 
 
@@ -386,5 +384,3 @@ Loops = Dialect(
      IdentityOp, CombineOp, FoldOp, FoldRowsOp],
     [PtrType, LanesType],
 )
-
-__all__ = ["Attribute", "Loops", "NoTerminator"]

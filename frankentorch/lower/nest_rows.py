@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 
 from xdsl.ir import SSAValue
 
-from frankentorch.lower.kernel import Ptr, Scalar, Word
+from frankentorch.lower.kernel import Word
 from frankentorch.lower.nest_canon import Canon
 from frankentorch.lower.nest_phases import Sweep, accumulators, finished, full_outputs, sweeps
 from frankentorch.lower.nest_plan import BLOCK, Body, Builder, Plan, item_bytes
@@ -248,6 +248,3 @@ def _grouped(kinds: Sequence[tuple[str, list[str]]], flat: Sequence[SSAValue]) -
         out.append(flat[at:at + len(types)])
         at += len(types)
     return out
-
-
-__all__ = ["Partial", "Ptr", "Scalar", "plan_rows"]

@@ -79,7 +79,7 @@ class Memory:
     def load(self, access: str, ty: str, base: str, index: str, stride: str | None) -> Lane:
         cell, align = self._cell(ty), self._align(ty)
         vector = f"<16 x {cell}>"
-        if access in ("splat", "row"):
+        if access == "splat":
             at = self._address(cell, base, index)
             return self._from_cell(ty, self._splat(cell, self.fn.op(f"load {cell}, ptr {at}, align {align}")))
         if access == "strided":
