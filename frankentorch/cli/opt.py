@@ -20,7 +20,7 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 from xdsl.xdsl_opt_main import xDSLOptMain
 
-from ..ir import pipeline
+from ..ir import pipeline, verify
 from ..ir.dialect import Ft
 from ..ir.template_op import Calls
 from ..lower.loops import Loops
@@ -52,6 +52,9 @@ class OptMain(xDSLOptMain):
                                 help="after the passes of -p, take an ft module to this stage by the pipeline's order")
 
     def apply_passes(self, prog: ModuleOp) -> None:
+        if not self.args.disable_verify:
+            prog.verify()
+            verify.program(prog)
         super().apply_passes(prog)
         if self.args.stage is not None:
             pipeline.run(prog, self.args.stage, callback=self._checked)

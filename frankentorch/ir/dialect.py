@@ -227,7 +227,7 @@ class RowOp(IRDLOperation):
         if names:
             printer.print_string(f" {{{', '.join(f'{n} = {static_text(self.properties[n].data)}' for n in names)}}}")  # type: ignore[attr-defined]
         if self.attributes:
-            printer.print_string(" attributes")
+            printer.print_string(" attributes ")
             printer.print_attr_dict(self.attributes)
         printer.print_string(" : ")
         printer.print_list(self.result_types, printer.print_attribute)
@@ -395,7 +395,7 @@ class KernelOp(IRDLOperation):
         printer.print_string(" : ")
         printer.print_list(self.result_types, printer.print_attribute)
         if self.attributes:
-            printer.print_string(" attributes")
+            printer.print_string(" attributes ")
             printer.print_attr_dict(self.attributes)
         printer.print_string(" ")
         printer.print_region(self.body)

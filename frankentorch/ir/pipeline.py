@@ -71,8 +71,7 @@ def check(module: ModuleOp, after: str) -> None:
     """Verify a module; errors name the pass that left it so."""
     try:
         module.verify()
-        if after != LowerToLoops.name:
-            verify.function_shape(verify.main(module))
+        verify.program(module)
     except Exception as error:
         error.add_note(f"after {after}")
         raise

@@ -29,7 +29,7 @@ from .dialect import Number, Static, Tensor, attr_names, parse_operands, parse_s
 
 def _print_types(op: Operation, printer: Printer) -> None:
     if op.attributes:
-        printer.print_string(" attributes")
+        printer.print_string(" attributes ")
         printer.print_attr_dict(op.attributes)
     printer.print_string(" : ")
     printer.print_list(op.result_types, printer.print_attribute)

@@ -29,7 +29,7 @@ CONSTRAINTS = {
     "FT6": "A kernel's body ends in ft.yield, whose operands have the types of the kernel's results, in order.",
     "FT7": "A kernel's body holds ops of the table only: no kernel in a kernel, no function, no other dialect.",
     "FT8": "A module holds exactly one function of one block, called @main.",
-    "FT9": "A function's body holds ops of the table, numbers and kernels, and ends in func.return.",
+    "FT9": "A function's body holds ops of the table, numbers, kernels and calls of kernels, and ends in func.return.",
     "FT10": "A function's arguments are ft tensors and ft scalars; what it returns are tensors of the types that its signature names.",
     "FT11": "requires_grad marks arguments that are floating-point or complex tensors.",
     "FT12": "A number's type is the scalar type of its value: the value is in it exactly where programs specialise on it.",
@@ -73,7 +73,10 @@ def row_op(op: RowOp, params: int, loose: bool, names: Sequence[str]) -> None:
         raise VerifyException(f"(FT4) {op.name}: {error}") from error
     have = [getattr(t, "data", None) for t in op.result_types]
     if have != list(outs):
-        fail("FT3", f"{op.name}: results {', '.join(map(str, op.result_types)) or 'none'} where the shape rule gives {', '.join(map(str, outs))}")
+        from .dialect import value_type
+
+        due = ", ".join(str(value_type(t)) for t in outs)
+        fail("FT3", f"{op.name}: results {', '.join(map(str, op.result_types)) or 'none'} where the shape rule gives {due}")
 
 
 _SCALARS: dict[str, tuple[type, ...]] = {"int": (int,), "SymInt": (int,), "float": (float, int), "bool": (bool,), "str": (str,),
@@ -139,7 +142,14 @@ def module(op: ModuleOp) -> None:
     function_shape(main(op))
 
 
+def program(op: ModuleOp) -> None:
+    """FT8 to FT11, where a module is one of ours at all: it holds ops of the `ft` dialect."""
+    if any(inner.name.startswith("ft.") for inner in op.walk()):
+        function_shape(main(op))
+
+
 def function_shape(function: FuncOp) -> None:
+    """FT9 to FT11."""
     from .dialect import KernelOp, Number, NumberOp, RowOp, Tensor
 
     block = function.body.block
@@ -150,7 +160,7 @@ def function_shape(function: FuncOp) -> None:
     if not isinstance(last, ReturnOp):
         fail("FT9", f"@{function.sym_name.data}: the body does not end in func.return")
     for op in block.ops:
-        if op is not last and not isinstance(op, RowOp | NumberOp | KernelOp):
+        if op is not last and not isinstance(op, RowOp | NumberOp | KernelOp) and not op.name.startswith("call."):
             fail("FT9", f"@{function.sym_name.data}: {op.name} in the body")
     for value, named in zip(last.operands, function.function_type.outputs.data, strict=True):
         if value.type != named or not isinstance(value.type, Tensor):
