@@ -101,7 +101,7 @@ def test_state_dict_errors_and_results() -> None:
     def run(m: Any) -> Any:
         n = net(m)
         good = n.state_dict()
-        seen = [repr(n.load_state_dict(good)), {k: v for k, v in good._metadata.items()}]
+        seen = [repr(n.load_state_dict(good)), dict(good._metadata)]
         bad = OrderedDict((k, v) for k, v in good.items() if k != "scale")
         bad["nope"], bad["blocks.0.zz"], bad["first.weight"], bad["kept"] = m.ones(1), m.ones(1), m.ones(2, 2), "text"
         seen.append(names(lambda: n.load_state_dict(bad)))

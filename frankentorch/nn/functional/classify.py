@@ -296,7 +296,7 @@ def ctc_loss(log_probs: Any, targets: Any, input_lengths: Any, target_lengths: A
         raise RuntimeError("input_lengths must be of size batch_size")
     if len(target_list) != batch:
         raise RuntimeError("target_lengths must be of size batch_size")
-    for n, length in enumerate(in_list):
+    for length in in_list:
         if length > steps:
             raise RuntimeError(f"Expected input_lengths to have value at most {steps}, but got value {length} (while checking "
                                "arguments for ctc_loss_cpu)")

@@ -108,7 +108,7 @@ def _check_conv(input: Any, weight: Any, bias: Any, stride: tuple, pads: tuple, 
         raise RuntimeError("dilation should be greater than zero")
     shape, sizes = list(weight.shape), list(input.shape)
     if weight.dim() != n + 2:
-        raise RuntimeError(f"weight should have at least three dimensions" if weight.dim() < 3 else
+        raise RuntimeError("weight should have at least three dimensions" if weight.dim() < 3 else
                            f"Expected {weight.dim()}-dimensional input for {weight.dim()}-dimensional weight {shape}, "
                            f"but got {input.dim()}-dimensional input of size {sizes} instead")
     if weight.dtype is not input.dtype:

@@ -13,7 +13,13 @@ from typing import Any
 
 import frankentorch as torch
 from frankentorch.nn.functional._support import (
-    check_reduction, is_tensor, legacy_reduction, not_differentiable, pick_reduction, reduce_loss, rounds_once,
+    check_reduction,
+    is_tensor,
+    legacy_reduction,
+    not_differentiable,
+    pick_reduction,
+    reduce_loss,
+    rounds_once,
 )
 from frankentorch.nn.functional.activation import logsigmoid
 from frankentorch.nn.functional.distance import pairwise_distance

@@ -1,16 +1,17 @@
 """Pooling: maximum, average, p-norm, adaptive, fractional, and the inverse of max pooling.
 
 Enters: (N, C, spatial...) or without N. Leaves: the pooled tensor, and where asked the flat spatial index of each maximum.
-Needs the primitives max_pool2d_with_indices, max_pool3d_with_indices, avg_pool2d and avg_pool3d; windows of unequal size are gathered.
+Averages sum strided views of the windows; maxima are chains of comparisons over the taps; windows of unequal size are gathered.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
 import frankentorch as torch
-from frankentorch.nn.functional._support import native, ntuple, rounds_once
+from frankentorch.nn.functional._support import ntuple, rounds_once
 
 
 def _params(name: str, n: int, **values: Any) -> list[list[int]]:
@@ -73,18 +74,83 @@ def _named(values: list[int]) -> str:
     return " ".join(f"{a}: {v}".removeprefix(": ") for a, v in zip(names, values, strict=True))
 
 
+def _padded(x: Any, k: list[int], s: list[int], p: list[int], d: list[int], out: list[int], value: float) -> Any:
+    """x with its spatial dimensions widened so that every window of the output fits."""
+    pads: list[int] = []
+    for i in range(len(k) - 1, -1, -1):
+        size = x.size(i - len(k))
+        pads += [p[i], max(0, (out[i] - 1) * s[i] + d[i] * (k[i] - 1) + 1 - size - p[i])]
+    return torch.constant_pad_nd(x, pads, value) if any(pads) else x
+
+
+def _max_windows(input: Any, k: list[int], s: list[int], p: list[int], d: list[int], out: list[int]) -> tuple[Any, Any]:
+    """The maximum of each window, one tap of the window after another: later taps win only by being greater, or NaN."""
+    n, spatial = len(k), list(input.shape[-len(k):])
+    lowest = -math.inf if input.is_floating_point() else torch.iinfo(input.dtype).min
+    x = _padded(input, k, s, p, d, out, lowest)
+    # positions of each window's start in the input, and of its first tap inside it
+    start: Any = 0
+    first: Any = 0
+    for i in range(n):
+        at = (torch.arange(out[i]) * s[i] - p[i]).reshape([-1 if j == i else 1 for j in range(n)])
+        inside = torch.where(at < 0, at + (d[i] - 1 - at) // d[i] * d[i], at)
+        start, first = start * spatial[i] + at, first * spatial[i] + inside
+    best: Any = None
+    index = first.expand(input.shape[:-n] + tuple(out))
+    for tap in itertools.product(*map(range, k)):
+        view = x
+        for i, t in enumerate(tap):
+            view = view[(..., slice(t * d[i], t * d[i] + (out[i] - 1) * s[i] + 1, s[i]), *[slice(None)] * (n - 1 - i))]
+        if best is None:
+            best = view
+            continue
+        shift = 0
+        for i, t in enumerate(tap):
+            shift = shift * spatial[i] + t * d[i]
+        wins = view > best
+        if input.is_floating_point():
+            wins = wins | (view != view)
+        best, index = torch.where(wins, view, best), torch.where(wins, start + shift, index)
+    return (best.clone() if best is x else best), index
+
+
+def _counts(size: int, k: int, s: int, p: int, out: int, include_pad: bool) -> list[int]:
+    """By how many elements each window of one dimension counts."""
+    counts = []
+    for i in range(out):
+        low = i * s - p
+        high = min(low + k, size + p)
+        counts.append(high - low if include_pad else min(high, size) - max(low, 0))
+    return counts
+
+
+@rounds_once
+def _mean_windows(input: Any, k: list[int], s: list[int], p: list[int], out: list[int], include_pad: bool, divisor: int | None) -> Any:
+    n = len(k)
+    counts = [_counts(*a, include_pad) for a in zip(input.shape[-n:], k, s, p, out, strict=True)]
+    x = _padded(input, k, s, p, [1] * n, out, 0)
+    for i in range(n):
+        x = x.unfold(input.dim() - n + i, k[i], s[i])
+    for i in range(n):
+        # a stride may leave room for one window more than ceil_mode counts
+        x = x.narrow(input.dim() - n + i, 0, out[i])
+    total = x.sum(tuple(range(-n, 0)))
+    if divisor is not None:
+        return total / divisor
+    if all(min(c) == max(c) for c in counts):
+        return total / math.prod(c[0] for c in counts)
+    size: Any = 1
+    for i, c in enumerate(counts):
+        size = torch.tensor(c, dtype=total.dtype).reshape([-1 if j == i else 1 for j in range(n)]) * size
+    return total / size
+
+
 def _max_pool(n: int, input: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool) -> tuple[Any, Any]:
+    """(maxima, flat indices into the spatial dimensions)."""
     name = f"max_pool{n}d"
     k, s, p, d = _params(name, n, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation)
     _check_pool(name, n, input, k, s, p, d, ceil_mode)
-    unbatched = input.dim() == n + 1
-    x = input.unsqueeze(0) if unbatched else input
-    if n == 1:
-        values, indices = native("max_pool2d_with_indices")(x.unsqueeze(-2), [1, *k], [1, *s], [0, *p], [1, *d], ceil_mode)
-        values, indices = values.squeeze(-2), indices.squeeze(-2)
-    else:
-        values, indices = native(f"max_pool{n}d_with_indices")(x, k, s, p, d, ceil_mode)
-    return (values.squeeze(0), indices.squeeze(0)) if unbatched else (values, indices)
+    return _max_windows(input, k, s, p, d, [_out_size(*a, ceil_mode) for a in zip(input.shape[-n:], k, s, p, d, strict=True)])
 
 
 def _either(result: tuple[Any, Any], return_indices: bool) -> Any:
@@ -134,13 +200,8 @@ def _avg_pool(n: int, input: Any, kernel_size: Any, stride: Any, padding: Any, c
     _check_pool(name, n, input, k, s, p, [1] * n, ceil_mode)
     if divisor_override == 0:
         raise RuntimeError("divisor must be not zero")
-    unbatched = input.dim() == n + 1
-    x = input.unsqueeze(0) if unbatched else input
-    if n == 1:
-        out = native("avg_pool2d")(x.unsqueeze(-2), [1, *k], [1, *s], [0, *p], ceil_mode, count_include_pad, None).squeeze(-2)
-    else:
-        out = native(f"avg_pool{n}d")(x, k, s, p, ceil_mode, count_include_pad, divisor_override)
-    return out.squeeze(0) if unbatched else out
+    out = [_out_size(*a, 1, ceil_mode) for a in zip(input.shape[-n:], k, s, p, strict=True)]
+    return _mean_windows(input, k, s, p, out, count_include_pad, divisor_override)
 
 
 def avg_pool1d(input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,

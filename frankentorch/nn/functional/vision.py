@@ -186,10 +186,9 @@ def _target_sizes(input: Any, size: Any, scale_factor: Any, recompute: bool | No
 def interpolate(input: Any, size: Any = None, scale_factor: Any = None, mode: str = "nearest", align_corners: bool | None = None,
                 recompute_scale_factor: bool | None = None, antialias: bool = False) -> Any:
     """Resize the spatial dimensions to `size` or by `scale_factor`."""
-    if mode in ("nearest", "area", "nearest-exact"):
-        if align_corners is not None:
-            raise ValueError("align_corners option can only be set with the interpolating modes: "
-                             "linear | bilinear | bicubic | trilinear")
+    if mode in ("nearest", "area", "nearest-exact") and align_corners is not None:
+        raise ValueError("align_corners option can only be set with the interpolating modes: "
+                         "linear | bilinear | bicubic | trilinear")
     align = bool(align_corners)
     sizes, factors = _target_sizes(input, size, scale_factor, recompute_scale_factor)
     if antialias and not (mode in _FILTERS and input.dim() == 4):
@@ -198,7 +197,8 @@ def interpolate(input: Any, size: Any = None, scale_factor: Any = None, mode: st
     if rank in (3, 4, 5):
         if any(v <= 0 for v in [*input.shape[2:], *sizes]):
             spatial = list(input.shape[2:])
-            raise RuntimeError(f"Input and output sizes should be greater than 0, but got input ({_axes(spatial)}) and output ({_axes(sizes)})")
+            raise RuntimeError("Input and output sizes should be greater than 0, but got "
+                               f"input ({_axes(spatial)}) and output ({_axes(sizes)})")
         if mode in ("nearest", "nearest-exact"):
             for d in range(rank - 2):
                 index = _nearest_index(input.size(2 + d), sizes[d], factors[d], mode == "nearest-exact")

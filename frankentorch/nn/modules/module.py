@@ -14,9 +14,17 @@ from typing import Any
 import frankentorch as torch
 from frankentorch.nn.modules import _hooks
 from frankentorch.nn.modules._hooks import (
-    RemovableHandle, add_hook, call_with_hooks, register_module_backward_hook, register_module_buffer_registration_hook,
-    register_module_forward_hook, register_module_forward_pre_hook, register_module_full_backward_hook,
-    register_module_full_backward_pre_hook, register_module_module_registration_hook, register_module_parameter_registration_hook,
+    RemovableHandle,
+    add_hook,
+    call_with_hooks,
+    register_module_backward_hook,
+    register_module_buffer_registration_hook,
+    register_module_forward_hook,
+    register_module_forward_pre_hook,
+    register_module_full_backward_hook,
+    register_module_full_backward_pre_hook,
+    register_module_module_registration_hook,
+    register_module_parameter_registration_hook,
 )
 from frankentorch.nn.modules._state import StateDictMixin, future_flag
 from frankentorch.nn.parameter import Buffer, Parameter

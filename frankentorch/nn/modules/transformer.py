@@ -194,7 +194,9 @@ class TransformerEncoder(Module):
 
     def _zeroes_padding(self, src: Any, padding: Any, mask: Any) -> bool:
         """Whether torch would take its nested path here, whose visible effect is zeros at padded positions."""
-        if not getattr(self, "use_nested_tensor", False) or self.layers[0].training or src.dim() != 3 or padding is None or mask is not None:
+        if not getattr(self, "use_nested_tensor", False) or self.layers[0].training:
+            return False
+        if src.dim() != 3 or padding is None or mask is not None:
             return False
         if torch.is_grad_enabled() and (src.requires_grad or any(p.requires_grad for p in self.layers[0].parameters())):
             return False
