@@ -88,7 +88,9 @@ def parse(x: Any, key: Any) -> tuple[Any, list[Any]]:
                     raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
                 picks.append(k if k.dtype is dtypes.int64 else k.to(dtypes.int64))
                 dim += 1
-        elif isinstance(k, (str, float, complex)) or not hasattr(k, "__index__"):
+        elif isinstance(k, str):
+            raise TypeError("new(): invalid data type 'str'")
+        elif isinstance(k, (float, complex)) or not hasattr(k, "__index__"):
             raise IndexError(f"only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices (got {type(k).__name__})")
         else:
             view = _select(view, dim, k.__index__())

@@ -30,13 +30,14 @@ def _float_input(x: Any, dtype: Any, name: str) -> Any:
     if dtype is not None:
         return call.cast(x, dtype)
     if x.dtype.category < dtypes.FLOAT:
-        raise RuntimeError(f'"{name}_lastdim_kernel_impl" not implemented for \'{x.dtype.scalar_name}\'')
+        raise NotImplementedError(f'"{name}_lastdim_kernel_impl" not implemented for \'{x.dtype.scalar_name}\'')
     return x
 
 
 @composite("_softmax(Tensor input, int dim) -> Tensor", method=False, public=False, out=False,
            vjp=lambda g, input, out, dim, missing=None: _softmax_vjp(g, out, dim))
 def _softmax(input: Any, dim: int) -> Any:
+    input = input.contiguous()
     d = wrap_dim(dim, input.ndim)
     if input.numel() == 0:
         return input.clone()
@@ -56,6 +57,7 @@ _softmax.row.grad_name = "SoftmaxBackward0"
 @composite("_log_softmax(Tensor input, int dim) -> Tensor", method=False, public=False, out=False,
            vjp=lambda g, input, out, dim, missing=None: (g - exp(out) * _sum(g, wrap_dim(dim, out.ndim)),))
 def _log_softmax(input: Any, dim: int) -> Any:
+    input = input.contiguous()
     d = wrap_dim(dim, input.ndim)
     if input.numel() == 0:
         return input.clone()

@@ -235,6 +235,12 @@ def clamp_max(input: Any, max: Any) -> Any:
 @composite("lerp(Tensor input, Tensor end, Scalar weight) -> Tensor", inplace=True)
 def lerp(input: Any, end: Any, weight: Any) -> Any:
     """input + weight * (end - input), from whichever end is nearer."""
+    for name, x in (("end", end), ("weight", weight)):
+        if is_tensor(x) and x.dtype is not input.dtype:
+            want, got = ({"float32": "float", "float64": "double", "int64": "long int", "int32": "int"}.get(n, n) for n in (input.dtype.name, x.dtype.name))
+            raise RuntimeError(f"expected dtype {want} for `{name}` but got dtype {got}")
+    if input.dtype.category < dtypes.FLOAT:
+        raise NotImplementedError(f"\"lerp_kernel_{'tensor' if is_tensor(weight) else 'scalar'}\" not implemented for '{input.dtype.scalar_name}'")
     if is_tensor(weight):
         return where(abs_(weight) < 0.5, input + weight * (end - input), end - (end - input) * (1 - weight))
     if abs(weight) < 0.5:
@@ -245,6 +251,11 @@ def lerp(input: Any, end: Any, weight: Any) -> Any:
 @composite("addcmul(Tensor input, Tensor tensor1, Tensor tensor2, *, Scalar value=1) -> Tensor", inplace=True)
 def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Any:
     """input + value * tensor1 * tensor2."""
+    kind = dtypes.result_type_of([(x.dtype, x.ndim == 0, False) for x in (input, tensor1, tensor2)])
+    if kind is dtypes.bool_:
+        raise NotImplementedError("\"addcmul_cpu_out\" not implemented for 'Bool'")
+    if kind.category < dtypes.FLOAT:
+        value = int(value)
     return input + (tensor1 * tensor2 if value == 1 else tensor1 * value * tensor2)
 
 

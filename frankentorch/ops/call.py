@@ -15,6 +15,7 @@ from . import record
 from .record import Scalar, emit, number, state
 from .table import Row
 from .types import TensorType, dense_type, elementwise_type, tensor_type
+from .unsupported import refuse
 
 NUMBERS = frozenset((bool, int, float, complex))
 
@@ -92,6 +93,7 @@ def _plan(row: Row, key: tuple[Any, ...]) -> Any:
         else:
             triples.append((dtypes.scalar_dtype(k()), True, True))
     promoted = dtypes.result_type_of(triples)
+    refuse(row.name, promoted)
     compute, _ = row.promote(promoted)
     actions: list[Any] = []
     for k in key[2:]:

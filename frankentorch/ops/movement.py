@@ -330,6 +330,8 @@ def movedim(input: Any, source: Any, destination: Any) -> Any:
 @api("expand(Tensor input, int[] size) -> Tensor", out=False)
 def expand(input: Any, *size: Any, implicit: bool = False) -> Any:
     """Repeat dimensions of size one without copying; -1 keeps a size."""
+    if not size:
+        raise TypeError('expand() missing 1 required positional arguments: "size"')
     shape = list(int_args(size))
     lead = len(shape) - input.ndim
     if lead < 0:
@@ -745,7 +747,7 @@ def roll(input: Any, shifts: Any, dims: Any = ()) -> Any:
         d = wrap_dim(d, input.ndim)
         n = input.shape[d]
         k = s % n if n else 0
-        out = cat([narrow(out, d, n - k, k), narrow(out, d, 0, n - k)], d) if k else clone(out)
+        out = cat([narrow(out, d, n - k, k), narrow(out, d, 0, n - k)], d) if n else clone(out)
     return out
 
 

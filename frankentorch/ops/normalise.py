@@ -46,7 +46,8 @@ def _layer_norm_vjp(g: Any, input: Any, weight: Any, bias: Any, out: Any, normal
 @composite("layer_norm(Tensor input, Tensor? weight, Tensor? bias, int[] normalized_shape, float eps) -> Tensor", method=False, public=False, out=False,
            vjp=_layer_norm_vjp)
 def layer_norm(input: Any, weight: Any, bias: Any, normalized_shape: Any, eps: float) -> Any:
-    """(input - mean) / sqrt(var + eps) over the last dimensions, then weight and bias."""
+    """(input - mean) / sqrt(var + eps) over the last dimensions, then weight and bias; row-major whatever the input's layout."""
+    input = input.contiguous()
     dims = tuple(range(input.ndim - len(normalized_shape), input.ndim))
     centred, variance = _moments(input, dims)
     y = centred * rsqrt(variance + eps)

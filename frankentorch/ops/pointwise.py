@@ -137,12 +137,26 @@ def _divmod_lane(kind: str) -> Any:
     return lane
 
 
-floor_divide = binary("floor_divide(Tensor input, Tensor other) -> Tensor", doc="floor(input / other).", ref=_int_ref(np.floor_divide),
-                      lane=_divmod_lane("floor_divide"), vjp=STEP)
-remainder = binary("remainder(Tensor input, Tensor other) -> Tensor", doc="Python's modulus: the sign of `other`.", ref=_int_ref(np.remainder),
-                   lane=_divmod_lane("remainder"), vjp=lambda g, a, b, out: (g, -g * floor(a / b)))
-fmod = binary("fmod(Tensor input, Tensor other) -> Tensor", doc="C's fmod: the sign of `input`.", ref=_int_ref(np.fmod), lane=_divmod_lane("fmod"),
-              vjp=lambda g, a, b, out: (g, -g * trunc(a / b)))
+def _divides(fn: Any) -> Any:
+    """Integer division by zero is an error at the call; a pending divisor is looked at for it."""
+
+    def function(input: Any, other: Any, *, out: Any = None) -> Any:
+        a, b = (x.dtype.category >= dtypes.FLOAT if call.is_tensor(x) else isinstance(x, (float, complex)) for x in (input, other))
+        if not a and not b and (bool((other == 0).any()) if call.is_tensor(other) else other == 0):
+            raise RuntimeError("ZeroDivisionError")
+        return fn(input, other, out=out)
+
+    from .define import finish
+
+    return finish(fn.row, function)
+
+
+floor_divide = _divides(binary("floor_divide(Tensor input, Tensor other) -> Tensor", doc="floor(input / other).", ref=_int_ref(np.floor_divide),
+                      lane=_divmod_lane("floor_divide"), vjp=lambda g, a, b, out: (g * 0, g * 0)))
+remainder = _divides(binary("remainder(Tensor input, Tensor other) -> Tensor", doc="Python's modulus: the sign of `other`.", ref=_int_ref(np.remainder),
+                   lane=_divmod_lane("remainder"), vjp=lambda g, a, b, out: (g, -g * floor(a / b))))
+fmod = _divides(binary("fmod(Tensor input, Tensor other) -> Tensor", doc="C's fmod: the sign of `input`.", ref=_int_ref(np.fmod), lane=_divmod_lane("fmod"),
+              vjp=lambda g, a, b, out: (g, -g * trunc(a / b))))
 
 
 def _pow_vjp(g: Any, a: Any, b: Any, out: Any) -> Any:

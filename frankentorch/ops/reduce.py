@@ -167,6 +167,8 @@ def _var_args(dim: Any, unbiased: Any) -> tuple[Any, Any]:
 
 def variance(x: Any, dim: Any, correction: float, keepdim: bool) -> tuple[Any, Any]:
     """(variance, mean) by two passes; the mean keeps its dimensions."""
+    if x.dtype.category < dtypes.FLOAT:
+        raise RuntimeError("std and var only support floating point and complex dtypes")
     dims = wrap_dims(dim, x.ndim)
     m = emit(sum_row, (x,), (dims, True)) / _count(x, dims)
     d = x - m.detach()
@@ -245,6 +247,8 @@ class ValuesIndices(NamedTuple):
 
 
 def _arg(row: Row, input: Any, dim: Any, keepdim: bool) -> Any:
+    if input.dtype is dtypes.bool_ or input.dtype.is_complex:
+        raise RuntimeError(f"{row.name}(): does not support {'bool' if input.dtype is dtypes.bool_ else 'complex'} input")
     if dim is None:
         if input.numel() == 0:
             raise IndexError(f"{row.name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the "

@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
     print(f"{sum(r.programs for r in reports)} programs, {sum(r.statements for r in reports)} statements, {max(r.seconds for r in reports):.0f} s: "
           f"{', '.join(f'{n} {g}' for g, n in sorted(grades.items())) or 'no differences'}")
     for name, count in sum((r.missing for r in reports), Report().missing).most_common():
-        print(f"  missing, {count} times: {name}")
+        print(f"  {count} times {name}")
     return 1 if hard else 0
 
 

@@ -20,7 +20,7 @@ from .verdict import Finding, judge
 
 @dataclass
 class Report:
-    """How many programs ran, what was found (shrunk), and which names were missing (the statement is dropped and the program judged anew)."""
+    """How many programs ran, what was found (shrunk), and which names were missing or went further than torch (those statements are dropped and the program judged anew)."""
 
     programs: int = 0
     statements: int = 0
@@ -45,8 +45,9 @@ def campaign(seed: int, n: int, *, modes: tuple[str, ...] = MODES, length: int =
             break
         program = generate(s, length)
         finding = judge(program, modes, soft)
-        while finding is not None and finding.difference.grade == "missing":
-            report.missing[finding.difference.got[:90]] += 1
+        while finding is not None and finding.difference.grade in ("missing", "lenient"):
+            d = finding.difference
+            report.missing[f"{d.grade}: {d.got if d.grade == 'missing' else d.want}"[:100]] += 1
             at = finding.difference.at
             program = program.keep([i for i in range(len(program.statements)) if i != at])
             finding = judge(program, modes, soft)

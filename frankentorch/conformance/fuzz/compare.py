@@ -2,7 +2,7 @@
 
 Enters: logs. Leaves: the first `Difference`, or None. Against torch values agree within a tolerance of the program's loosest dtype; our
 own modes agree to the bit. A difference is *hard* (values, types, whether and what is raised), *soft* (wording of an
-error), or *missing* (a name that is not there yet).
+error), *missing* (a name that is not there yet) or *lenient* (torch has no kernel for the dtype, and we do).
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ def _entry(a: Any, b: Any, program: Program, exact: bool) -> Difference | None:
             missing = b.seen[0] in ("NotImplementedYet", "MissingName") or b.seen[0] == "AttributeError" or "NotImplemented" in b.seen[0]
             return Difference(b.at, "raises", f"nothing ({a.kind})", f"{b.seen[0]}: {_short(b.seen[1])}", "missing" if missing else "hard")
         if a.kind == "raise":
-            return Difference(a.at, "raises", f"{a.seen[0]}: {_short(a.seen[1])}", f"nothing ({b.kind})")
+            grade = "lenient" if a.seen[0] == "NotImplementedError" else "hard"
+            return Difference(a.at, "raises", f"{a.seen[0]}: {_short(a.seen[1])}", f"nothing ({b.kind})", grade)
         return Difference(min(a.at, b.at), "order", f"{a.kind} at {a.at}", f"{b.kind} at {b.at}")
     if a.kind == "raise":
         return _raised(a, b)

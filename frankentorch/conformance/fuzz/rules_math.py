@@ -42,7 +42,7 @@ def binary(g: Grammar) -> str | None:
     ops = ["{x} + {y}", "{x} - {y}", "{x} * {y}", "{x} * {k}", "{x} + {k}", "{k} - {x}", "torch.maximum({x}, {y})", "torch.minimum({x}, {y})",
            "{x} / ({y}.abs() + 1)", "torch.add({x}, {y}, alpha=2)", "torch.where({x} > 0, {x}, {y})", "{x} / 2", "torch.lerp({x}, {y}, 0.25)",
            "torch.addcmul({x}, {y}, {y}, value=0.5)", "torch.atan2({x}, {y}.abs() + 1)", "torch.hypot({x}, {y} + 3)", "{x}.div(4, rounding_mode='floor')",
-           "torch.fmod({x}, 2)", "torch.remainder({x}, 3)", "{x} // 2", "torch.rsub({x}, {y})", "torch.where({y} > {x}, {k}, {x})"]
+           "torch.fmod({x}, 2)", "torch.remainder({x}, 3)", "{x}.detach() // 2", "torch.rsub({x}, {y})", "torch.where({y} > {x}, {k}, {x})"]
     code = g.one(*ops).format(x=x, y=y, k=g.number())
     return f"{n} = {code}"
 
@@ -101,7 +101,7 @@ def join(g: Grammar) -> str | None:
     d = g.dim(t)
     return f"{g.fresh()} = " + g.one(f"torch.cat([{x}, {y}], {d})", f"torch.stack([{x}, {y}], {d})", f"torch.cat(({x}, {x}[:1]), 0)", f"torch.stack(({x}, {y}))",
                                      f"torch.cat([{y}, {x}, {y}], {d})", f"torch.hstack(({x}, {y}))", f"{x}.repeat({', '.join(['2'] * t.ndim)})",
-                                     f"{x}.tile((2,))", f"torch.tril({x}[None])", f"{x}.repeat_interleave(2, {d})")
+                                     f"{x}.tile((2,))", f"torch.tril({x}[None])")
 
 
 @rule(5)
