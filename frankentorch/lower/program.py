@@ -120,10 +120,13 @@ class _Builder:
     def run(self) -> Plan:
         live_roots = {self.base(s)[0] for s in self.live}
         self.uses: dict[int, int] = {}
+        self.users: dict[int, list[tuple[int, bool]]] = {}
         for gi, g in enumerate(self.groups):
             for k in g.members:
                 for a in self.instrs[k][1]:
-                    self.uses[self.base(a)[0]] = gi
+                    root = self.base(a)[0]
+                    self.uses[root] = gi
+                    self.users.setdefault(root, []).append((k, root == a))
         self.live_roots = live_roots
         for gi, g in enumerate(self.groups):
             if g.nest:
@@ -132,36 +135,9 @@ class _Builder:
                 self.single(gi, g.members[0])
         return self.finish()
 
-    def stored(self, gi: int, g: Group) -> list[int]:
-        """Slots of a group that are read outside it, through a view, or live."""
-        members = set(g.members)
-        inside: list[int] = []
-        for k in g.members:
-            slot = self.starts[k]
-            if slot in self.live_roots or slot in self.outside(members):
-                inside.append(slot)
-        return inside
-
     def outside(self, members: set[int]) -> set[int]:
-        key = id(members)
-        _ = key
-        found: set[int] = set()
-        for other, (sig, args) in enumerate(self.instrs):
-            if sig.row.view is not None:
-                continue
-            for a in args:
-                root = self.base(a)[0]
-                if self.made_by[root] in members and (other not in members or root != a) and other in self.kept:
-                    found.add(root)
-        return found
-
-    _kept: set[int] | None = None
-
-    @property
-    def kept(self) -> set[int]:
-        if self._kept is None:
-            self._kept = {k for g in self.groups for k in g.members}
-        return self._kept
+        """Slots of a group that another group reads, or that any reads through a view."""
+        return {self.starts[k] for k in members if any(user not in members or not direct for user, direct in self.users.get(self.starts[k], ()))}
 
     def nest(self, gi: int, g: Group) -> None:
         members = set(g.members)
