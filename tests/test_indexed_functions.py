@@ -477,3 +477,63 @@ def test_pool_errors() -> None:
     raises("avg_pool2d", x, 2, divisor_override=0, reference=F.avg_pool2d)
     raises("adaptive_avg_pool2d", x, -1, reference=F.adaptive_avg_pool2d)
     raises("adaptive_avg_pool2d", x[0, 0], 2, reference=F.adaptive_avg_pool2d)
+
+
+# Derived forms --------------------------------------------------------------------------------------------------------------------
+def test_in_place_forms_write_the_tensor_and_its_views() -> None:
+    def program(t: Any, x: Any, i: Any, s: Any) -> Any:
+        a = x.clone()
+        row = a[1]
+        a.scatter_(0, i, s)
+        a.index_add_(0, i[:, 0], s)
+        a.masked_fill_(a > 1, 0.5)
+        a.index_put_((i[:, 1], i[:, 0]), s[:, 0], accumulate=True)
+        a.index_copy_(1, i[0, :1], a[:, :1] * 2)
+        b = a.clone()
+        b.cumsum_(0)
+        a[i[:, 0]] += 1
+        a[a < 0] = -1
+        a[:, 1:3] = 7
+        row.scatter_add_(0, i[:, 0], s[:, 0])
+        return a, b, row
+
+    x, s, i = floats(5, 6, grad=False), floats(4, 6, grad=False, seed=1), torch.stack([torch.randperm(5, generator=torch.Generator().manual_seed(k))[:4]
+                                                                                    for k in range(6)], 1)
+    same(program(ft, ours(x), ours(i), ours(s)), program(torch, x, i, s), 1e-6, True)
+
+
+def test_an_updated_operand_keeps_its_value_where_it_is_still_used() -> None:
+    x = ft.zeros(4, 3)
+    y = x.index_add(0, ft.tensor([1, 1]), ft.ones(2, 3))
+    z = y.scatter_add(0, ft.tensor([[0, 1, 2]]), ft.ones(1, 3))
+    assert x.sum().item() == 0
+    assert y.sum().item() == 6
+    assert z.sum().item() == 9
+
+
+def test_out_forms() -> None:
+    x, i = floats(5, 6, grad=False), ints(5, 4, 6)
+    out, values, indices = ft.empty(0), ft.empty(0), ft.empty(0, dtype=ft.int64)
+    same(ft.gather(ours(x), 0, ours(i), out=out), torch.gather(x, 0, i), 0)
+    same(out, torch.gather(x, 0, i), 0)
+    got = ft.sort(ours(x), 1, out=(values, indices))
+    same(got, torch.sort(x, 1), 0)
+    same((values, indices), torch.sort(x, 1), 0)
+    assert repr(ft.tensor([2.0, 1.0]).sort()) == repr(torch.tensor([2.0, 1.0]).sort())
+
+
+def test_refused_writes_leave_the_tensor_alone() -> None:
+    x = ft.zeros(3)
+    for call in (lambda: x.scatter_(0, ft.tensor([0, 9]), 1.0), lambda: x.index_add_(0, ft.tensor([0, 9]), ft.ones(2)),
+                 lambda: x.index_put_((ft.tensor([0, 9]),), ft.tensor(1.0)), lambda: x.index_fill_(0, ft.tensor([0, 9]), 1.0)):
+        with pytest.raises((RuntimeError, IndexError)):
+            call()
+    assert x.tolist() == [0.0, 0.0, 0.0]
+    assert x._version == 0
+
+
+def test_a_pending_index_is_looked_at() -> None:
+    base = ft.arange(6).reshape(2, 3)
+    with pytest.raises(RuntimeError, match="index 3 is out of bounds for dimension 1 with size 3"):
+        ft.zeros(2, 3).gather(1, base)
+    assert ft.arange(6.0).reshape(2, 3).gather(1, base % 3).tolist() == [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]

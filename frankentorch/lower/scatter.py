@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from frankentorch.errors import NotImplementedYet
 from frankentorch.lower.gather import Index, _without, index_space
 from frankentorch.lower.kernel import Lowered
 from frankentorch.lower.lanes import BITS, Lane, LLVMLanes
@@ -105,7 +106,7 @@ def lower_write(w: Write) -> list[Lowered]:
     if 0 in w.sizes:
         return []
     if w.op not in ("assign", "add") and w.lane in ("c64", "c128"):
-        raise NotImplementedError(f"no {w.op} scatter of complex numbers")
+        raise NotImplementedYet(f"a {w.op} scatter of complex numbers is not there yet")
     free = [d for d, s in enumerate(w.target[1]) if s != 0 or w.sizes[d] == 1]
     bound = [d for d in range(len(w.sizes)) if d not in free]
     every = [w.target[1], w.source[1], *(i.strides for i in w.indices)]

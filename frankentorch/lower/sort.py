@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from frankentorch.errors import NotImplementedYet
 from frankentorch.lower.kernel import Lowered
 from frankentorch.lower.lanes import BITS, Lane, LLVMLanes
 from frankentorch.lower.walk import LANES, Kernel, collapse, gather_16, load, spread, store
@@ -75,6 +76,8 @@ def _ordered(sig: Any, dim: int, descending: bool, limit: int | None) -> list[Lo
     if not sig.types[0].numel or limit == 0:
         return []
     n, wide = lines.length, key_type(lines.ty)
+    if n >= 1 << 31:
+        raise NotImplementedYet(f"sorting lines of {n:,} elements is not there yet; 2**31 - 1 are the most")
     # Of many, only those that can be among the best are put in order.
     selects = limit is not None and 4 * limit < n
     k = Kernel(f"sort_{lines.ty}{'_down' if descending else ''}{'_best' if selects else ''}")

@@ -47,7 +47,12 @@ def outside(index: Any, low: int, high: int) -> int | None:
     if index._meta or not state.trace.can_cut:
         return None
     a = index._concrete()
-    if not a.size or (a.min() >= low and a.max() < high):
+    if not a.size:
+        return None
+    if low == 0 and a.dtype.kind == "i":  # seen as unsigned, what is below 0 is above everything: one pass
+        if a.view(f"u{a.itemsize}").max() < high:
+            return None
+    elif a.min() >= low and a.max() < high:
         return None
     flat = a.reshape(-1)
     return int(flat[((flat < low) | (flat >= high)).argmax()])
@@ -142,8 +147,8 @@ def coordinates(mask: Any) -> list[Any]:
     """One int64 vector a dimension: where the mask is true, in row-major order."""
     rest, columns = positions(mask), []
     for n in reversed(mask.shape):
-        columns.append(rest % n)
-        rest = rest // n
+        columns.append(rest % max(n, 1))
+        rest = rest // max(n, 1)
     return columns[::-1]
 
 

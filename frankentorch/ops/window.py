@@ -337,8 +337,8 @@ def _even(x: Any, size: Sizes) -> tuple[Sizes, Sizes, Sizes, Sizes, bool]:
 
 
 def _adaptive_counts(n: int, m: int) -> tuple[int, Any]:
-    if m and n % m == 0:
-        return n // m, None
+    if m == 0 or n % m == 0:
+        return n // max(m, 1), None
     o = iota((m,), 0, dtypes.int64)
     return 1, ((o + 1) * n + (m - 1)) // m - o * n // m
 
