@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
+import mmap
 from collections.abc import Sequence
 
 import llvmlite.binding as llvm
@@ -147,3 +148,19 @@ def chains(a: np.ndarray, b: np.ndarray) -> np.ndarray:
                 acc = fma(a[..., :, i, None], b[..., i, None, :], acc)
             sums.append(acc)
         return fold(sums)
+
+
+def guarded(x: np.ndarray) -> np.ndarray:
+    """A copy of a dense array, in its own memory order, that ends where unreadable memory begins: a stray read or write is a crash."""
+    page = mmap.PAGESIZE
+    order = np.argsort([-s for s in x.strides], kind="stable")
+    dense = np.ascontiguousarray(x.transpose(order))
+    room = -(-dense.nbytes // page) * page
+    memory = mmap.mmap(-1, room + page)
+    whole = np.frombuffer(memory, np.uint8)
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mprotect(ctypes.c_void_p(whole.ctypes.data + room), ctypes.c_size_t(page), 0) != 0:
+        raise OSError(ctypes.get_errno(), "mprotect")
+    view = whole[room - dense.nbytes:room].view(dense.dtype).reshape(dense.shape)
+    view[...] = dense
+    return view.transpose(np.argsort(order))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from contract_helper import chains, emit_object, fold, host_tiers, narrow, run, widen
+from contract_helper import chains, emit_object, fold, guarded, host_tiers, narrow, run, widen
 
 from frankentorch.lower.contract import lower_matmul
 from frankentorch.lower.contract_micro import CHUNK, GROUP, compute_type
@@ -192,6 +192,21 @@ def test_specials() -> None:
     rest = [i for i in range(14) if i not in (3, 5)]
     assert np.isfinite(got[rest]).all()
     assert np.signbit(multiply("f32", a[7:8, :1], b[:1], TIERS[-1])).all()
+
+
+@pytest.mark.parametrize("tier", TIERS)
+@pytest.mark.parametrize("dtype", ["f32", "bf16"])
+def test_touches_nothing_beyond_its_operands(tier: str, dtype: str) -> None:
+    """Operands end at the edge of readable memory, in both orders, so a tail that reads too far crashes."""
+    rng = np.random.default_rng(15)
+    for m, n, k in ((1, 33, 7), (3, 17, 385), (13, 47, 21), (30, 5, 19), (18, 70, 390)):
+        a, b = data(rng, dtype, (m, k)), data(rng, dtype, (k, n))
+        want = expected(dtype, a, b)
+        for order_a, order_b, order_c in ("rrr", "rcr", "crc", "ccr"):
+            x, y = guarded(laid_out(a, order_a)), guarded(laid_out(b, order_b))
+            z = guarded(laid_out(np.zeros((m, n), x.dtype), order_c))
+            run(lower_matmul(dtype, (), m, n, k, strides(x), strides(y), strides(z), tier=tier), [x, y, z], tier)
+            np.testing.assert_array_equal(bits(z), bits(want))
 
 
 def test_empty() -> None:

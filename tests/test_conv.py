@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from contract_helper import fma, fold, host_tiers, narrow, run, widen
+from contract_helper import fma, fold, guarded, host_tiers, narrow, run, widen
 
 from frankentorch.lower.contract_micro import CHUNK, GROUP, compute_type
 from frankentorch.lower.contract_tile import bias_epilogue
@@ -245,6 +245,24 @@ def test_bias(c: Case, layout: str) -> None:
     bias = data(np.random.default_rng(1), "f32", (c.co,))
     got = compute("forward", c, "f32", laid_out(x, layout), w, g, TIERS[-1], layout, bias=bias)
     np.testing.assert_array_equal(bits(got), bits(reference("forward", c, x, w, g) + bias[:, None, None]))
+
+
+@pytest.mark.parametrize("kind", ["forward", "input_grad", "weight_grad"])
+@pytest.mark.parametrize("c", [case(1, 5, 19, (5, 18), (3, 3), padding=1), case(1, 3, 3, (7, 19), (3, 3), 2, 1, 1, 3),
+                               case(2, 19, 7, (3, 5), (1, 1))], ids=["dense", "depthwise", "pointwise"])
+def test_touches_nothing_beyond_its_operands(kind: str, c: Case) -> None:
+    """Operands end at the edge of readable memory, so a tail that reads or writes too far crashes."""
+    tensors = tensors_of(c)
+    want = reference(kind, c, *tensors)
+    for tier in TIERS[1:]:
+        for layout in "cl":
+            x, w, g = (guarded(laid_out(t, layout)) for t in tensors)
+            target = {"forward": g, "input_grad": x, "weight_grad": w}[kind]
+            inputs = {"forward": [x, w], "input_grad": [g, w], "weight_grad": [x, g]}[kind]
+            calls = lower_conv(kind, "f32", x.shape, w.shape, g.shape, *map(strides, (x, w, g)), stride=c.stride, padding=c.padding,
+                               dilation=c.dilation, groups=c.groups, tier=tier)
+            run(calls, [*inputs, target], tier)
+            np.testing.assert_array_equal(bits(target), bits(want))
 
 
 def test_image_alone_and_in_batch() -> None:

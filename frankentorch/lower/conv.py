@@ -177,7 +177,7 @@ def _gather(kind: str, dtype: str, g: Geometry, tier: str, epilogue: Epilogue | 
     classes = _classes(forward, g)
     k = prod(g.w[2:]) * channels
     chunks = max(1, -(-k // CHUNK))
-    most = max(mach.columns, 1_500_000 // (chunks * PANEL * mach.size) // mach.columns * mach.columns)
+    most = max(mach.columns, 1_000_000 // (chunks * PANEL * mach.size) // mach.columns * mach.columns)
     n_block, n_blocks = blocks_of(outputs, mach.columns, most)
     tile = mach.rows[0]
     pixels = max(tile, min(4_000_000 // max(1, n_block * k), 40 * tile) // tile * tile)
