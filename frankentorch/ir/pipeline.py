@@ -67,6 +67,16 @@ def run(module: ModuleOp, upto: str = "loops", start: str = "ft", callback: Call
     return module
 
 
+def optimise(module: ModuleOp) -> None:
+    """The passes between recording and fusion, on an `ft` module, in place. (The planner groups what they leave as `ft-fuse` does.)"""
+    context = Context()
+    for stage, kind in PIPELINE:
+        if stage == "fused" and kind is not Fuse:
+            kind().apply(context, module)
+            if knobs.verify:
+                check(module, kind.name)
+
+
 def check(module: ModuleOp, after: str) -> None:
     """Verify a module; errors name the pass that left it so."""
     try:
