@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from frankentorch.nn import functional, init, modules, parameter, utils
+from frankentorch.nn import _reduction, attention, common_types, functional, init, modules, parallel, parameter, utils
 from frankentorch.nn.modules import *  # noqa: F403
 from frankentorch.nn.modules import __all__ as _layers
+from frankentorch.nn.parallel import DataParallel
 from frankentorch.nn.parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
 
-__all__ = [*_layers, "Buffer", "Parameter", "UninitializedBuffer", "UninitializedParameter", "factory_kwargs", "functional", "init",
-           "modules", "parameter", "utils"]
+__all__ = [*_layers, "Buffer", "DataParallel", "Parameter", "UninitializedBuffer", "UninitializedParameter", "attention",
+           "common_types", "factory_kwargs", "functional", "init", "modules", "parallel", "parameter", "utils", "_reduction"]
 
-_NOT_YET = ("DataParallel", "parallel", "intrinsic", "qat", "quantizable", "quantized", "attention", "grad")
+_NOT_YET = ("intrinsic", "qat", "quantizable", "quantized", "grad")
 
 
 def factory_kwargs(kwargs: dict[str, Any] | None) -> dict[str, Any]:

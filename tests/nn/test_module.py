@@ -303,7 +303,19 @@ def test_parameter_objects() -> None:
 
 
 def test_missing_names_are_named() -> None:
-    with pytest.raises(NotImplementedError, match="DataParallel"):
-        _ = ft.nn.DataParallel
+    with pytest.raises(NotImplementedError, match="qat"):
+        _ = ft.nn.qat
+    with pytest.raises(NotImplementedError, match="scaled_mm"):
+        _ = ft.nn.functional.scaled_mm
     with pytest.raises(AttributeError, match="has no attribute 'Lineer'"):
         _ = ft.nn.Lineer
+
+
+def test_data_parallel_and_attention_kernels() -> None:
+    def run(m: Any, x: Any) -> Any:
+        n = m.nn.DataParallel(m.nn.Linear(4, 2))
+        with m.nn.attention.sdpa_kernel(m.nn.attention.SDPBackend.MATH):
+            y = m.nn.functional.scaled_dot_product_attention(x, x, x)
+        return repr(n), list(n.state_dict()), n(x), y, names(lambda: m.nn.attention.sdpa_kernel([]).__enter__())
+
+    check(run, X)

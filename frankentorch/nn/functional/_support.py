@@ -100,16 +100,6 @@ def normalise_dim(dim: int, ndim: int) -> int:
     return dim % span
 
 
-def native(name: str) -> Callable[..., Any]:
-    """The core's function of torch's native `name`: top level, or among those torch keeps under `_C._nn`."""
-    found = getattr(torch, name, None)
-    if found is None:
-        found = getattr(getattr(getattr(torch, "_C", None), "_nn", None), name, None)
-    if found is None:
-        raise NotImplementedError(f"the operator '{name}' is not implemented")
-    return found
-
-
 def not_differentiable(function: str, **arguments: Any) -> None:
     """RuntimeError for an argument that asks for a gradient `function` does not have."""
     for name, value in arguments.items():

@@ -11,7 +11,7 @@ import warnings
 from typing import Any
 
 import frankentorch as torch
-from frankentorch.nn.functional._support import in_place, native, normalise_dim, rounds_once
+from frankentorch.nn.functional._support import in_place, normalise_dim, rounds_once
 
 _SELU_ALPHA = 1.6732632423543772848170429916717
 _SELU_SCALE = 1.0507009873554804934193349852946
@@ -252,7 +252,11 @@ def prelu(input: Any, weight: Any) -> Any:
 
 def _rrelu(x: Any, lower: float, upper: float, training: bool) -> Any:
     if training:
-        return native("rrelu_with_noise")(x, torch.empty_like(x), lower, upper, True)
+        # torch draws one f64 uniform for each element that is not positive, in order
+        places = (x.detach().reshape(-1) <= 0).nonzero().squeeze(1)
+        drawn = torch.empty(places.size(0), dtype=torch.float64).uniform_(lower, upper).to(x.dtype)
+        slopes = torch.ones(x.numel(), dtype=x.dtype).index_copy(0, places, drawn).reshape(x.shape)
+        return torch.where(x <= 0, x * slopes, x)
     return _leaky_relu(x, (lower + upper) / 2)
 
 
