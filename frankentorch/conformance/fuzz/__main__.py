@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from .campaign import Report, campaign
 from .generate import generate
+from .isolate import survive
 from .program import render
 from .run import MODES
 
@@ -31,29 +31,16 @@ def main(argv: list[str] | None = None) -> int:
         print(render(generate(args.seed, args.length)))
         return 0
     jobs = max(1, min(args.jobs, args.n))
-    share = [(args.seed + args.n * j // jobs, args.n * (j + 1) // jobs - args.n * j // jobs, args) for j in range(jobs)]
-    if jobs == 1:
-        reports = [part(*share[0])]
-    else:
-        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-            reports = list(pool.map(part, *zip(*share)))
-    hard = sum(len(r.hard()) for r in reports)
-    grades = sum((r.grades() for r in reports), Report().grades())
+    cuts = [args.seed + args.n * j // jobs for j in range(jobs + 1)]
+    with ThreadPoolExecutor(jobs) as threads:
+        reports = list(threads.map(lambda j: survive(cuts[j], cuts[j + 1], args), range(jobs)))
+    grades = sum((r.grades() for r in reports), Counter[str]())
+    crashes = [s for r in reports for s in r.crashed]
     print(f"{sum(r.programs for r in reports)} programs, {sum(r.statements for r in reports)} statements, {max(r.seconds for r in reports):.0f} s: "
-          f"{', '.join(f'{n} {g}' for g, n in sorted(grades.items())) or 'no differences'}")
-    for name, count in sum((r.missing for r in reports), Report().missing).most_common():
+          f"{', '.join(f'{n} {g}' for g, n in sorted(grades.items())) or 'no differences'}{f', seeds that ended the process: {crashes}' if crashes else ''}")
+    for name, count in sum((r.missing for r in reports), Counter[str]()).most_common():
         print(f"  {count} times {name}")
-    return 1 if hard else 0
-
-
-def part(seed: int, n: int, args: argparse.Namespace) -> Report:
-    """One process's share."""
-
-    def say(text: str) -> None:
-        print(text, flush=True)
-
-    return campaign(seed, n, modes=tuple(args.modes.split(",")), length=args.length, soft=args.soft, folder=args.out, seconds=args.seconds,
-                    shrink_seconds=args.shrink, say=say)
+    return 1 if grades["hard"] or crashes else 0
 
 
 if __name__ == "__main__":

@@ -26,7 +26,14 @@ class Report:
     statements: int = 0
     found: list[tuple[int, Program, Finding]] = field(default_factory=list)
     missing: Counter[str] = field(default_factory=Counter)
+    crashed: list[int] = field(default_factory=list)
     seconds: float = 0.0
+
+    def add(self, other: Report) -> None:
+        self.programs += other.programs
+        self.statements += other.statements
+        self.found += other.found
+        self.missing += other.missing
 
     def grades(self) -> Counter[str]:
         return Counter(f.difference.grade for _, _, f in self.found)
@@ -36,13 +43,15 @@ class Report:
 
 
 def campaign(seed: int, n: int, *, modes: tuple[str, ...] = MODES, length: int = 24, soft: bool = False, folder: Path | None = None,
-             seconds: float = 1e9, shrink_seconds: float = 20.0, say: Callable[[str], None] = lambda _: None) -> Report:
-    """Judge the programs of seeds seed .. seed + n - 1, within a time limit."""
+             seconds: float = 1e9, shrink_seconds: float = 20.0, say: Callable[[str], None] = lambda _: None,
+             begin: Callable[[int], None] = lambda _: None) -> Report:
+    """Judge the programs of seeds seed .. seed + n - 1, within a time limit. `begin` hears each seed before it runs."""
     report = Report()
     start = time.monotonic()
     for s in range(seed, seed + n):
         if time.monotonic() - start > seconds:
             break
+        begin(s)
         program = generate(s, length)
         finding = judge(program, modes, soft)
         while finding is not None and finding.difference.grade in ("missing", "lenient"):
