@@ -126,3 +126,37 @@ def test_functional_call() -> None:
         return out, net.weight.shape, call(net, {"weight": w, "bias": m.ones(3)}, (x,), strict=True)
 
     check(run, normal(2, 4), normal(3, 4))
+
+
+def test_parametrize() -> None:
+    def run(m: Any, x: Any) -> Any:
+        pz = m.nn.utils.parametrize
+
+        class Double(m.nn.Module):
+            def forward(self, w: Any) -> Any:
+                return w * 2
+
+            def right_inverse(self, w: Any) -> Any:
+                return w / 2
+
+        net = m.nn.Linear(4, 3)
+        pz.register_parametrization(net, "weight", Double())
+        seen = [repr(net), list(net.state_dict()), net(x), pz.is_parametrized(net, "bias"), type(net).__name__]
+        net.weight = m.ones(3, 4)
+        seen += [net.parametrizations.weight.original.detach().clone(), net(x)]
+        with pz.cached():
+            seen.append(net.weight is net.weight)
+        pz.remove_parametrizations(net, "weight")
+        seen += [repr(net), list(net.state_dict()), net(x)]
+        return seen
+
+    check(run, normal(2, 4))
+
+
+def test_parametrized_weight_norm() -> None:
+    def run(m: Any, x: Any) -> Any:
+        net = m.nn.utils.parametrizations.weight_norm(m.nn.Linear(4, 3))
+        net(x).sum().backward()
+        return repr(net), list(net.state_dict()), net(x), [p.grad for p in net.parameters()]
+
+    check(run, normal(2, 4))

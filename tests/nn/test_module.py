@@ -316,6 +316,6 @@ def test_data_parallel_and_attention_kernels() -> None:
         n = m.nn.DataParallel(m.nn.Linear(4, 2))
         with m.nn.attention.sdpa_kernel(m.nn.attention.SDPBackend.MATH):
             y = m.nn.functional.scaled_dot_product_attention(x, x, x)
-        return repr(n), list(n.state_dict()), n(x), y, names(lambda: m.nn.attention.sdpa_kernel([]).__enter__())
+        return repr(n), list(n.state_dict()), n(x), y, names(lambda: m.nn.attention.sdpa_kernel(3).__enter__())
 
     check(run, X)

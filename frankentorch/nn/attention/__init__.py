@@ -28,8 +28,6 @@ class SDPBackend(enum.IntEnum):
 def sdpa_kernel(backends: SDPBackend | Sequence[SDPBackend], set_priority: bool = False) -> Iterator[dict[str, Any]]:
     """Accepts any backends torch accepts; AssertionError for something else."""
     if not isinstance(backends, (list, SDPBackend)):
-        raise AssertionError("Backend must be an instance of SDPBackend or a list of SDPBackend instances")
-    chosen = [backends] if isinstance(backends, SDPBackend) else list(backends)
-    if not chosen:
-        raise AssertionError("No backends specified for SDPA kernel")
+        raise AssertionError("Backend must be an instance of SDPBackend or a list of SDPBackend instances, "
+                             f"got {type(backends).__name__}")
     yield {}
