@@ -80,8 +80,8 @@ class _Writer:
             a, b = (self.f.op(f"load <2 x {part}>, ptr {p}, align {w.itemsize // 2}") for p in (target, source))
             self.f.do(f"store <2 x {part}> {self.f.op(f'fadd <2 x {part}> {a}, {b}')}, ptr {target}, align {w.itemsize // 2}")
             return
-        a, b = (L.wrap(w.lane, load(L, w.lane, p)) for p in (target, source))
-        store(L, w.lane, combine(L, w.op, a, b).v, target)
+        held, given = (L.wrap(w.lane, load(L, w.lane, p)) for p in (target, source))
+        store(L, w.lane, combine(L, w.op, held, given).v, target)
 
     def one(self, target: str, source: str) -> None:
         to, frm = self.k.at(self.out, target, self.bits), self.k.at(self.src, source, self.bits)
@@ -197,13 +197,8 @@ def _scatter(sig: Any, op: str) -> list[Lowered]:
     x, index, src = sig.types
     dim = sig.attrs[0]
     layout = sig.out.strides
-    if not x.ndim:
-        sizes, target, step, size = (1,), (0,), 0, 1
-        index_strides: tuple[int, ...] = (0,)
-        source: tuple[int, ...] = (0,)
-    else:
-        sizes, target, step, size = index.shape or (1,), _without(layout, dim), layout[dim], x.shape[dim]
-        index_strides, source = index.strides or (0,), src.strides or (0,)
+    sizes, index_strides, source = index.shape or (1,), index.strides or (0,), src.strides or (0,)
+    target, step, size = (_without(layout, dim), layout[dim], x.shape[dim]) if x.ndim else ((0,), 0, 1)
     entry = Index(1, index.dtype.itemsize * 8, index_strides, step, size)
     return lower_write(Write(sizes, (3, target), (2, source), [entry], x.dtype.lane, x.dtype.itemsize, op, False))
 

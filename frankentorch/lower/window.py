@@ -228,12 +228,12 @@ class _Forward:
             address = k.at(self.pointers[0], offset, self.bits)
             x = L.wrap(ty, self.every_other(L, address) if lanes_along and self.strided == 2 else load(L, ty, address))
             state = [L.wrap(s.ty, v) for s, v in zip(start, loop.vars, strict=True)]
-            at = L.wrap("i64", "0")
+            place = L.wrap("i64", "0")
             if self.maximum:
-                at = _count(k, L, number(taps), w.stride[2]) if lanes_along else spread(k, L, "i64", number(taps))
-            loop.next([v.v for v in self.fold(L, state, x, at)])
-        for result, s, pointer, place, step in zip(outermost.results, start, self.pointers[1:], places[1:], self.targets, strict=True):
-            store(L, s.ty, result, k.at(pointer, k.add(place, k.mul(ow, step)), BITS[s.ty]))
+                place = _count(k, L, number(taps), w.stride[2]) if lanes_along else spread(k, L, "i64", number(taps))
+            loop.next([v.v for v in self.fold(L, state, x, place)])
+        for result, s, pointer, base, step in zip(outermost.results, start, self.pointers[1:], places[1:], self.targets, strict=True):
+            store(L, s.ty, result, k.at(pointer, k.add(base, k.mul(ow, step)), BITS[s.ty]))
 
     def every_other(self, L: LLVMLanes, address: str) -> str:
         """Elements 0, 2, ..., 30 of 32 adjacent ones."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import dtypes
 from . import call
-from .call import is_tensor, number, wrap_dim
+from .call import is_tensor, wrap_dim
 from .create import full_of, iota
 from .define import LOW, api, composite, primitive
 from .index_rows import gather_row, scatter_row, zeros_for
@@ -77,7 +77,7 @@ topk_row = primitive(
 
 
 def _ref_searchsorted(sequence: Any, values: Any, right: bool, out_int32: bool) -> Any:
-    side = "right" if right else "left"
+    side: Any = "right" if right else "left"
     if sequence.ndim == 1:
         return np.searchsorted(sequence, values, side)
     out = np.empty(values.shape, np.int64)
@@ -94,10 +94,10 @@ searchsorted_row = primitive(
 
 # Sorting -------------------------------------------------------------------------------------------------------------------
 def named_pair(name: str) -> Any:
-    pair = namedtuple(name, ["values", "indices"])
-    pair.__module__ = "torch.return_types"
-    pair.__repr__ = lambda self: f"torch.return_types.{name}(\nvalues={self.values!r},\nindices={self.indices!r})"  # type: ignore[method-assign]
-    return pair
+    """torch's return type of a function with values and indices."""
+    base: Any = namedtuple("base", ["values", "indices"])
+    shown = f"torch.return_types.{name}(\nvalues={{!r}},\nindices={{!r}})"
+    return type(name, (base,), {"__slots__": (), "__module__": "torch.return_types", "__repr__": lambda self: shown.format(*self)})
 
 
 Sorted, TopK, KthValue, Median, NanMedian, Mode = map(named_pair, ("sort", "topk", "kthvalue", "median", "nanmedian", "mode"))
@@ -316,9 +316,8 @@ def _quantiles(x: Any, points: Any, interpolation: str, ignore_nan: bool) -> Any
     below = call.cast(ranks, dtypes.int64)
     low = emit(gather_row, (values, below), (last,))
     if interpolation in ("linear", "midpoint"):
-        w = number(x.dtype, 0.5) if interpolation == "midpoint" else ranks - call.cast(below, x.dtype)
         high = emit(gather_row, (values, call.cast(ranks.ceil(), dtypes.int64)), (last,))
-        w = full_of((), 0.5, x.dtype) if interpolation == "midpoint" else w
+        w = full_of((), 0.5, x.dtype) if interpolation == "midpoint" else ranks - call.cast(below, x.dtype)
         low = where(w < 0.5, low + w * (high - low), high - (high - low) * (1 - w))
     return low
 

@@ -20,7 +20,7 @@ from .index_rows import scatter_reduce_row, scatter_row, zeros_for
 from .pointwise import where
 from .record import emit
 from .reduce import sum_row
-from .table import Kind
+from .table import Kind, Row
 from .types import TensorType, fastest_first, strides_in_order, tensor_type
 
 Sizes = tuple[int, ...]
@@ -99,6 +99,10 @@ def _ref_spread(g: Any, kernel: Sizes, stride: Sizes, padding: Sizes, size: Size
     for o, at in _windows(size, small, kernel, stride, padding, _ones(size), adaptive):
         out[(..., *at)] += g[(..., *o)]
     return out
+
+
+spread_windows_row: Row
+col2im_row: Row
 
 
 def _infer_sum(types: Any, attrs: Any) -> Any:
