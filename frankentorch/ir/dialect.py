@@ -154,6 +154,8 @@ def parse_static(parser: AttrParser) -> Any:
         return tuple(items)
     if (text := parser.parse_optional_str_literal()) is not None:
         return text
+    if (raw := parser.parse_optional_bytes_literal()) is not None:
+        return raw.decode()
     if (number := parser.parse_optional_number()) is not None:
         return number
     word = parser.parse_identifier(" of a static attribute")

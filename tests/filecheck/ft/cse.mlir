@@ -1,4 +1,4 @@
-// RUN: ft opt %s -p ft-cse | filecheck %s
+// RUN: ft opt %s -p ft-cse --split-input-file | filecheck %s
 
 // Equal ops merge, 0.0 and -0.0 do not, and two equal values that both leave stay two.
 
@@ -25,4 +25,18 @@ func.func @main(%x: !ft.tensor<[4], f32>) -> (!ft.tensor<[4], f32>, !ft.tensor<[
   %f = ft.mul(%d, %e) : !ft.tensor<[4], f32>
   %g = ft.mul(%d, %e) : !ft.tensor<[4], f32>
   func.return %f, %g : !ft.tensor<[4], f32>, !ft.tensor<[4], f32>
+}
+
+// -----
+
+// Two draws are two draws.
+// CHECK:      %[[A:.*]] = ft.draw(%[[STATE:.*]], %[[LO:.*]], %[[HI:.*]]) {
+// CHECK-NEXT: %[[B:.*]] = ft.draw(%[[STATE]], %[[LO]], %[[HI]]) {
+// CHECK-NEXT: ft.sub(%[[A]], %[[B]])
+
+func.func @main(%state: !ft.scalar<i64>, %lo: !ft.scalar<f64>, %hi: !ft.scalar<f64>) -> !ft.tensor<[4], f32> {
+  %a = ft.draw(%state, %lo, %hi) {kind = "uniform", size = [4], dtype = f32, p_dtype = ""} : !ft.tensor<[4], f32>
+  %b = ft.draw(%state, %lo, %hi) {kind = "uniform", size = [4], dtype = f32, p_dtype = ""} : !ft.tensor<[4], f32>
+  %c = ft.sub(%a, %b) : !ft.tensor<[4], f32>
+  func.return %c : !ft.tensor<[4], f32>
 }
