@@ -257,7 +257,11 @@ class Tensor(metaclass=TensorMeta):
         base = self if self._detached else self._family
         old = root._value
         with grad_mode(state.grad and base is None):
-            new = emit(as_strided_scatter_row, (root, r), (t.shape, t.strides, self._soff))
+            if t is old.type and t.dense and self._soff == 0 and (r._node is not None or root._node is None or not state.grad):
+                # A handle on the whole storage (a Parameter on its data): the result takes its place.
+                new = r if r._root is None and r._value.type is t and r._value.buf is None else emit(clone_row, (r,), (t.strides,))
+            else:
+                new = emit(as_strided_scatter_row, (root, r), (t.shape, t.strides, self._soff))
         if base is None:
             if state.grad and new._node is not None:
                 root._node, root._nr = new._node, new._nr
@@ -996,16 +1000,9 @@ class Tensor(metaclass=TensorMeta):
         return t
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        from .storage import rebuild
+        from .storage import reduce
 
-        if not self.is_leaf:
-            return rebuild, (type(self), self.detach().contiguous()._concrete().tobytes(), self.dtype, tuple(self.shape), None, False, {})
-        extra = {k: v for k, v in self.__dict__.items() if not k.startswith("_")}
-        t = dense_type(self._value.type)
-        data = self.detach() if self._value.type.dense else self.detach().clone()
-        order = sorted(range(t.ndim), key=lambda d: (-t.strides[d], d))
-        raw = data._concrete().transpose(order).tobytes()
-        return rebuild, (type(self), raw, self.dtype, tuple(self.shape), t.strides, self._node is not None, extra)
+        return reduce(self)
 
     def __dir__(self) -> list[str]:
         return sorted(set(object.__dir__(self)))

@@ -162,14 +162,14 @@ def save(obj: Any, f: Any, pickle_module: Any = None, pickle_protocol: int = 2, 
     """Write an object in torch's zip format."""
     from .interop import pt
 
-    pt.save(obj, f)
+    pt.save(obj, f, pickle_module, pickle_protocol, _use_new_zipfile_serialization)
 
 
-def load(f: Any, map_location: Any = None, pickle_module: Any = None, *, weights_only: Any = True, mmap: Any = None, **kwargs: Any) -> Any:
+def load(f: Any, map_location: Any = None, pickle_module: Any = None, *, weights_only: Any = None, mmap: Any = None, **kwargs: Any) -> Any:
     """Read torch's zip format through a restricted unpickler."""
     from .interop import pt
 
-    return pt.load(f, map_location=map_location, weights_only=True if weights_only is None else weights_only)
+    return pt.load(f, map_location, pickle_module, weights_only=weights_only, mmap=mmap, **kwargs)
 
 
 def compile(model: Any = None, *, fullgraph: bool = False, dynamic: Any = None, backend: Any = "frankentorch", mode: Any = None, options: Any = None,
