@@ -130,6 +130,10 @@ def test_embedding() -> None:
     check(lambda m, i, w: m.nn.functional.embedding(i, w, padding_idx=-1, scale_grad_by_freq=True), index, table)
     check(lambda m, i, w: (m.nn.functional.embedding(i, w, max_norm=1.5), w), index, table, grad=False)
     check(lambda m, i, w: m.nn.functional.embedding(i, w, padding_idx=9), index, table)
+    check(lambda m, i, w: m.nn.functional.embedding(i + 3, w), index, table)
+    check(lambda m, i, w: m.nn.functional.embedding(i - 3, w), index, table)
+    check(lambda m, i, w: m.nn.functional.embedding(i.to(m.int32), w), index, table)
+    check(lambda m, i, w: m.nn.functional.embedding(i.to(m.float32), w), index, table, message=False)
 
 
 @pytest.mark.parametrize("mode", ["sum", "mean", "max"])

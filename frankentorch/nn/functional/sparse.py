@@ -39,7 +39,13 @@ def _lookup(input: Any, weight: Any, padding_idx: int | None, scale_grad_by_freq
     if input.dtype not in (torch.int64, torch.int32):
         raise RuntimeError("Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; "
                            f"but got {torch.typename(input)} instead (while checking arguments for embedding)")
-    out = torch.index_select(weight, 0, input.reshape(-1)).reshape(*input.shape, *weight.shape[1:])
+    try:
+        rows = torch.index_select(weight, 0, input.reshape(-1))
+    except (IndexError, RuntimeError):
+        if bool(((input < 0) | (input >= weight.size(0))).any()):
+            raise IndexError("index out of range in self") from None
+        raise
+    out = rows.reshape(*input.shape, *weight.shape[1:])
     if not (weight.requires_grad and torch.is_grad_enabled()):
         return out
     if scale_grad_by_freq:
