@@ -113,7 +113,62 @@ def form_groups(instrs: Sequence[Instr], outputs: Sequence[int]) -> list[Group]:
         _join(made[group], sig, args, k, starts[k])
         for j in range(len(sig.outs)):
             home[starts[k] + j] = group
-    return made
+    return _sink(made, instrs, starts, base)
+
+
+def _sink(made: list[Group], instrs: Sequence[Instr], starts: list[int], base: dict[int, int]) -> list[Group]:
+    """Move a nest group down into the first group that reads it, where both are one iteration space.
+
+    Joining only downwards from recording order leaves chains that begin apart (an optimizer's moments) in kernels of their own; a
+    group whose readers all come later may run later. What it reads is never overwritten in between: values are functional.
+    """
+    owner = {starts[k] + j: g for g in made for k in g.members for j in range(len(instrs[k][0].outs))}
+    place = {id(g): i for i, g in enumerate(made)}
+    readers: dict[int, list[tuple[Group, bool]]] = {}
+    for g in made:
+        for k in g.members:
+            for a in instrs[k][1]:
+                maker = owner.get(base.get(a, a))
+                if maker is not None and maker is not g:
+                    readers.setdefault(id(maker), []).append((g, a not in base))
+    for i in range(len(made) - 1, -1, -1):
+        g = made[i]
+        if not g.nest or not g.members:
+            continue
+        found = readers.get(id(g), [])
+        if not found:
+            continue
+        first = min((r for r, _ in found), key=lambda r: place[id(r)])
+        if not first.nest or not all(direct for r, direct in found if r is first) or not _mergeable(g, first, instrs):
+            continue
+        first.members = sorted(g.members + first.members)
+        first.dims = g.dims if first.dims is None else first.dims
+        first.form.update(g.form)
+        first.reads |= g.reads
+        g.members = []
+        for k in first.members:
+            for j in range(len(instrs[k][0].outs)):
+                owner[starts[k] + j] = first
+        merged = [(r, d) for r, d in found if r is not first] + readers.get(id(first), [])
+        readers[id(first)] = merged
+        for made_by, rs in readers.items():
+            readers[made_by] = [(first if r is g else r, d) for r, d in rs if made_by != id(first) or r is not first]
+    return [g for g in made if g.members]
+
+
+def _mergeable(g: Group, into: Group, instrs: Sequence[Instr]) -> bool:
+    if g.space != into.space or 0 in g.space or len(g.members) + len(into.members) > MAX_STEPS:
+        return False
+    if g.dims is not None and into.dims is not None and g.dims != into.dims:
+        return False
+    if len(g.reads | into.reads) + len(g.members) + len(into.members) > MAX_STEPS + MAX_BUFFERS:
+        return False
+    for k in into.members:
+        sig, args = instrs[k]
+        for a, t in zip(args, sig.types, strict=True):
+            if a in g.form and g.form[a] != t.shape:
+                return False
+    return True
 
 
 def _open(sig: Sig) -> Group:

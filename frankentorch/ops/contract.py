@@ -44,7 +44,7 @@ def _mm_infer(types: Sequence[TensorType], attrs: Any) -> Any:
 
 _MATRIX = dict(infer=_mm_infer, ref=lambda a, b: np.matmul(a, b).astype(a.dtype), vjp=lambda g, a, b, out: (product(g, H(b)), product(H(a), g)))
 mm_row = primitive("mm(Tensor input, Tensor mat2) -> Tensor", Kind.CONTRACT, doc="The product of two matrices.", **_MATRIX)  # type: ignore[arg-type]
-bmm_row = primitive("bmm(Tensor input, Tensor mat2) -> Tensor", Kind.CONTRACT, doc="Products of matrices, batch by batch.",
+bmm_row = primitive("bmm(Tensor input, Tensor mat2) -> Tensor", Kind.CONTRACT, doc="Products of matrices over any number of batch dimensions.",
                     **_MATRIX)  # type: ignore[arg-type]
 
 
@@ -146,9 +146,8 @@ def _matmul(a: Any, b: Any) -> Any:
     if left.shape[-1] != right.shape[-2]:
         raise RuntimeError(f"Expected size for first two dimensions of batch2 tensor to be: [{math.prod(batch)}, {left.shape[-1]}] but got: "
                            f"[{math.prod(batch)}, {right.shape[-2]}].")
-    la = left.expand((*batch, *left.shape[-2:])).reshape((math.prod(batch), *left.shape[-2:]))
-    rb = right.expand((*batch, *right.shape[-2:])).reshape((math.prod(batch), *right.shape[-2:]))
-    out = bmm(la, rb).reshape((*batch, left.shape[-2], right.shape[-1]))
+    _check("matmul", left, right)
+    out = emit(bmm_row, (left.expand((*batch, *left.shape[-2:])), right.expand((*batch, *right.shape[-2:]))))
     if a.ndim == 1:
         out = out.squeeze(-2)
     return out.squeeze(-1) if b.ndim == 1 else out
