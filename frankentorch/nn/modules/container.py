@@ -235,7 +235,8 @@ def _pairs(kind: str, container: str, given: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(given, Mapping):
         yield from (given.items() if kind == "ModuleDict" else sorted(given.items()))
         return
-    for j, pair in enumerate(given):
+    pair: Any
+    for j, pair in enumerate(given):  # type: ignore[arg-type]
         if not isinstance(pair, Iterable):
             raise TypeError(f"{kind} update sequence element #{j} should be Iterable; is" + type(pair).__name__)
         if len(pair) != 2:  # type: ignore[arg-type]

@@ -29,6 +29,8 @@ class _ConvNd(Module):
 
     __constants__ = ["stride", "padding", "dilation", "groups", "padding_mode", "output_padding", "in_channels", "out_channels",
                      "kernel_size"]
+    weight: Any
+    bias: Any
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any, padding: Any, dilation: Any,
                  transposed: bool, output_padding: Any, groups: int, bias: bool, padding_mode: str, device: Any = None,
@@ -207,6 +209,9 @@ class ConvTranspose3d(_ConvTransposeNd):
 
 class _LazyConvXdMixin(LazyModuleMixin):
     """Learns in_channels from the first input."""
+
+    weight: Any
+    bias: Any
 
     def _make_lazy(self, out_channels: int, bias: bool, device: Any, dtype: Any) -> None:
         self.weight = UninitializedParameter(device=device, dtype=dtype)

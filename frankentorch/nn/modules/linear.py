@@ -32,6 +32,8 @@ class Linear(Module):
     """input @ weight.T + bias."""
 
     __constants__ = ["in_features", "out_features"]
+    weight: Any
+    bias: Any
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None) -> None:
         super().__init__()

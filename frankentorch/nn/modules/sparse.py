@@ -17,6 +17,8 @@ __all__ = ["Embedding", "EmbeddingBag"]
 
 
 class _Table(Module):
+    weight: Any
+
     def _make(self, weight: Any, freeze: bool, device: Any, dtype: Any) -> None:
         if weight is None:
             self.weight = Parameter(torch.empty((self.num_embeddings, self.embedding_dim), device=device, dtype=dtype),

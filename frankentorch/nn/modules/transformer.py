@@ -43,7 +43,7 @@ def _length(src: Any, batch_first: bool) -> int:
 
 
 def _activation(name: str) -> Callable[[Any], Any]:
-    known = {"relu": F.relu, "gelu": F.gelu}
+    known: dict[str, Callable[[Any], Any]] = {"relu": F.relu, "gelu": F.gelu}
     if name not in known:
         raise RuntimeError(f"activation should be relu/gelu, not {name}")
     return known[name]
