@@ -157,6 +157,7 @@ class ThreadState(threading.local):
         self.grad = True
         self.inference = False
         self.anomaly = False
+        self.region: Any = None  # the compiled call being recorded: structural cuts wait for its end, observations are told to it
 
 
 def new_window() -> Trace:

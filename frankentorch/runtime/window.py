@@ -13,10 +13,12 @@ from typing import Any
 
 from ..knobs import knobs
 from ..ops import record
-from ..ops.record import Scalar, Sig, Trace, Value
+from ..ops.record import Scalar, Trace, Value
+from ..ops.table import Kind
 from .memory import Buffer
 
 LIMIT = 4000
+MIN_LEFT = 16
 SNAPSHOT = 1 << 16
 _lock = threading.RLock()
 
@@ -81,10 +83,101 @@ class Window(Trace):
             return
         self.cut("exposed memory" if not knobs.eager else "eager")
 
+    def force(self, value: Value, reason: str = "check") -> None:
+        """Run what one value needs (and the draws before it, whose order is an effect); the rest stays pending in a new window."""
+        with _lock:
+            if self.done or value.buf is not None:
+                return
+            instrs = self.instrs
+            made_by = [k for k, (sig, _) in enumerate(instrs) for _ in sig.outs]
+            starts: list[int] = []
+            at = 0
+            for sig, _ in instrs:
+                starts.append(at)
+                at += len(sig.outs)
+            first: set[int] = set()
+            stack = [made_by[value.slot]]
+            while stack:
+                k = stack.pop()
+                if k in first:
+                    continue
+                first.add(k)
+                sig, args = instrs[k]
+                stack.extend(made_by[a] for a in args)
+                if sig.row.kind is Kind.RANDOM:
+                    stack.extend(j for j in range(k) if instrs[j][0].row.kind is Kind.RANDOM)
+            later = [k for k in range(len(instrs)) if k not in first and instrs[k][0].row.kind is not Kind.LEAF]
+            if len(later) < MIN_LEFT or any(o is not None for o in self.external.values()):
+                self.cut(reason)
+                return
+            self.done = True
+            leaf_at = {k: i for i, k in enumerate(k for k, (sig, _) in enumerate(instrs) if sig.row.kind is Kind.LEAF)}
+            used_later = {a for k in later for a in instrs[k][1]}
+            values: dict[int, Value] = {}
+            for slot, r in enumerate(self.refs):
+                v = r() if r is not None else None
+                if v is None and slot in used_later and made_by[slot] in first and instrs[made_by[slot]][0].row.kind is not Kind.LEAF:
+                    v = Value(instrs[made_by[slot]][0].outs[slot - starts[made_by[slot]]], self, slot)
+                if v is not None:
+                    values[slot] = v
+            now, rest = Window(), Window()
+            now.flush = rest.flush = False
+            number: dict[int, int] = {}
+            for k in sorted(first):
+                now.append_from(self, k, starts[k], number, leaf_at, values)
+            left: dict[int, int] = {}
+            if record.state.trace is self:
+                record.state.trace = rest
+            from . import program
+
+            program.execute(now, reason)
+            for k in later:
+                for a in instrs[k][1]:
+                    if a not in left and (made_by[a] in first or instrs[made_by[a]][0].row.kind is Kind.LEAF):
+                        maker = made_by[a]
+                        if instrs[maker][0].row.kind is Kind.LEAF:
+                            rest.append_from(self, maker, a, left, leaf_at, values)
+                        else:
+                            left[a] = rest.enter(values[a])
+                rest.append_from(self, k, starts[k], left, leaf_at, values)
+            rest.updates = [(left[slot], old) for slot, old in self.updates if slot in left]
+            rest.flush = self.flush
+            self._clear()
+
+    def append_from(self, other: Window, k: int, start: int, number: dict[int, int], leaf_at: dict[int, int], values: dict[int, Value]) -> None:
+        """Take over one instruction of another window; values that live move along."""
+        sig, args = other.instrs[k]
+        if sig.row.kind is Kind.LEAF:
+            leaf = other.leaves[leaf_at[k]]
+            number[start] = self.add_leaf(leaf)
+            if not isinstance(leaf, Scalar):
+                leaf.trace, leaf.slot = self, number[start]
+            return
+        base = len(self.refs)
+        self.instrs.append((sig, tuple([number[a] for a in args])))
+        for j in range(len(sig.outs)):
+            v = values.get(start + j)
+            if v is None:
+                self.refs.append(_dead)
+            else:
+                v.trace, v.slot = self, base + j
+                self.refs.append(weakref.ref(v))
+            number[start + j] = base + j
+
+    def _clear(self) -> None:
+        self.instrs = []
+        self.leaves = []
+        self.refs = []
+        self.external = {}
+        self.updates = []
+
     def cut(self, reason: str = "") -> None:
         """Run everything pending here."""
         if self.done:
             return
+        region = record.state.region
+        if region is not None and self.instrs:
+            region.on_cut(reason)
         with _lock:
             if self.done:
                 return
@@ -96,11 +189,7 @@ class Window(Trace):
             try:
                 program.execute(self, reason)
             finally:
-                self.instrs = []
-                self.leaves = []
-                self.refs = []
-                self.external = {}
-                self.updates = []
+                self._clear()
 
 
 _random: dict[str, random.Random] = {}
@@ -114,10 +203,13 @@ def _rng(mode: str) -> random.Random:
 
 
 def cut_here(reason: str) -> None:
-    """End the thread's window."""
+    """End the thread's window, unless a compiled call is being recorded: that is one window."""
+    if record.state.region is not None:
+        return
     trace = record.state.trace
     if trace.can_cut and trace.instrs:
         trace.cut(reason)
 
 
-_ = (Sig, weakref)
+def _dead() -> None:
+    """The reference of a slot that nothing refers to."""
