@@ -13,7 +13,7 @@ kernels' LLVM text instead, ``-t digest`` one line that names their objects. Eve
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import IO
 
 from xdsl.dialects.builtin import ModuleOp
@@ -39,7 +39,7 @@ class OptMain(xDSLOptMain):
     def register_all_passes(self) -> None:
         super().register_all_passes()
         for name, kind in pipeline.PASSES.items():
-            self.register_pass(name, lambda kind=kind: kind)
+            self.register_pass(name, _giving(kind))
 
     def register_all_targets(self) -> None:
         super().register_all_targets()
@@ -62,6 +62,10 @@ class OptMain(xDSLOptMain):
     def _checked(self, step: ModulePass, module: ModuleOp) -> None:
         if not self.args.disable_verify:
             pipeline.check(module, step.name)
+
+
+def _giving(kind: type[ModulePass]) -> Callable[[], type[ModulePass]]:
+    return lambda: kind
 
 
 def _print_llvm(module: ModuleOp, output: IO[str]) -> None:

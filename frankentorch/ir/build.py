@@ -110,8 +110,7 @@ def _append(block: Block, instrs: Instrs, slots: dict[SSAValue, int], count: int
                 slots[r] = count
                 count += 1
         elif isinstance(op, KernelOp):
-            for inner, outer in zip(op.body.block.args, op.operands, strict=True):
-                slots[inner] = slots[outer]
+            slots.update(zip(op.body.block.args, [slots[v] for v in op.operands], strict=True))
             count = _append(op.body.block, instrs, slots, count)
             for result, inner in zip(op.results, op.returned.operands, strict=True):
                 slots[result] = slots[inner]

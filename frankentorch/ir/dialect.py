@@ -109,6 +109,9 @@ class Number(Data[TensorType], TypeAttribute):
         printer.print_string(f"<{DTYPE_TEXT[t.dtype]}{'' if const is None else f', {const!r}'}>")
 
 
+VALUE: Any = Tensor | Number
+"""The constraint of an operand."""
+
 _TYPES: dict[TensorType, Tensor | Number] = {}
 
 
@@ -287,15 +290,14 @@ def _free(name: str) -> str:
 @cache
 def op_class(row: Row) -> type[RowOp]:
     """The operation class of a row."""
-    value = Tensor | Number
     params = operand_params(row)
     body: dict[str, Any] = {"name": f"ft.{row.name}", "__doc__": row.doc, "__module__": __name__}
     loose = [t for t, _ in params if t.endswith(("[]", "?"))]
     if len(loose) > 1:
-        body["tensors"] = var_operand_def(value)
+        body["tensors"] = var_operand_def(VALUE)
     else:
         for t, n in params:
-            body[_free(n)] = var_operand_def(value) if t in loose else operand_def(value)
+            body[_free(n)] = var_operand_def(VALUE) if t in loose else operand_def(VALUE)
     for n in attr_names(row):
         body[_free(n)] = prop_def(Static, prop_name=n)
     if row.kind is Kind.COMPOSITE:
@@ -305,7 +307,7 @@ def op_class(row: Row) -> type[RowOp]:
             body["result" if row.nout == 1 else f"result{i}"] = result_def(Tensor)
     if row.kind is not Kind.RANDOM:
         body["traits"] = traits_def(Pure())
-    cls = irdl_op_definition(type(row.name, (RowOp,), body))
+    cls: type[RowOp] = irdl_op_definition(type(row.name, (RowOp,), body))
     cls.ROW = row
     irdl_verify = cls.verify_
 
@@ -313,7 +315,7 @@ def op_class(row: Row) -> type[RowOp]:
         verify.row_op(self, len(params), bool(loose), attr_names(row))
         irdl_verify(self)
 
-    cls.verify_ = verify_  # type: ignore[method-assign]
+    cls.verify_ = verify_  # type: ignore[method-assign, assignment]
     return cls
 
 
@@ -377,7 +379,7 @@ class KernelOp(IRDLOperation):
     """
 
     name = "ft.kernel"
-    inputs = var_operand_def(Tensor | Number)
+    inputs = var_operand_def(VALUE)
     outs = var_result_def(Tensor)
     label = opt_prop_def(StringAttr)
     body = region_def("single_block")

@@ -5,6 +5,8 @@ Enters: kernels. Leaves: specs for `lower.nest`, word for word those that the ru
 
 from __future__ import annotations
 
+from xdsl.ir import SSAValue
+
 from ..lower.fuse import NEST, Group, _join, _open
 from ..lower.program import _Builder
 from ..lower.spec import KernelSpec
@@ -18,7 +20,7 @@ from .dialect import KernelOp, RowOp
 def recorded(kernel: KernelOp) -> tuple[Instrs, list[int]]:
     """A kernel's body as instructions, its arguments first; and the slots that it yields."""
     block = kernel.body.block
-    slots = {arg: k for k, arg in enumerate(block.args)}
+    slots: dict[SSAValue, int] = {arg: k for k, arg in enumerate(block.args)}
     instrs: Instrs = [(leaf_sig(arg.type.data), ()) for arg in block.args]  # type: ignore[attr-defined]
     for op in block.ops:
         if isinstance(op, RowOp):

@@ -24,7 +24,7 @@ from xdsl.printer import Printer
 from ..ops.record import Sig
 from ..ops.table import ROWS
 from . import verify
-from .dialect import Number, Static, Tensor, attr_names, parse_operands, parse_static, static, static_text
+from .dialect import VALUE, Static, Tensor, attr_names, parse_operands, parse_static, static, static_text
 
 
 def _print_types(op: Operation, printer: Printer) -> None:
@@ -47,7 +47,7 @@ class LoopsOp(IRDLOperation):
     """Calls of `loops` kernels, in order, over one kernel's operands and results."""
 
     name = "call.loops"
-    inputs = var_operand_def(Tensor | Number)
+    inputs = var_operand_def(VALUE)
     outs = var_result_def(Tensor)
     calls = prop_def(Static)
 
@@ -77,7 +77,7 @@ class TemplateOp(IRDLOperation):
     name = "call.template"
     row = prop_def(StringAttr)
     statics = prop_def(DictionaryAttr)
-    inputs = var_operand_def(Tensor | Number)
+    inputs = var_operand_def(VALUE)
     outs = var_result_def(Tensor)
 
     @property

@@ -91,9 +91,9 @@ def _kernel(group: Sequence[RowOp]) -> KernelOp:
         block.add_op(op)
     outs = [r for op in group for r in op.results if any(use.operation not in inside for use in r.uses)]
     kernel = KernelOp.create(operands=operands, result_types=[r.type for r in outs], regions=[Region(block)])
-    for outer, inner in zip(operands, block.args, strict=True):
-        outer.replace_uses_with_if(inner, lambda use: use.operation in inside)
-    for outer, inner in zip(outs, kernel.results, strict=True):
-        outer.replace_uses_with_if(inner, lambda use: use.operation not in inside)
+    for outer, arg in zip(operands, block.args, strict=True):
+        outer.replace_uses_with_if(arg, lambda use: use.operation in inside)
+    for made, result in zip(outs, kernel.results, strict=True):
+        made.replace_uses_with_if(result, lambda use: use.operation not in inside)
     block.add_op(YieldOp.create(operands=outs))
     return kernel

@@ -7,6 +7,7 @@ from typing import Any
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import DictionaryAttr, ModuleOp, StringAttr
+from xdsl.ir import Attribute, SSAValue
 from xdsl.passes import ModulePass
 
 from ...lower.kernel import Ptr, Scalar, Word
@@ -84,7 +85,8 @@ def _word(word: Word) -> Any:
 def _template(kernel: KernelOp) -> tuple[TemplateOp, list[int]]:
     """The call of a one-op kernel's template, and which of its results the kernel yields."""
     only = next(op for op in kernel.body.block.ops if isinstance(op, RowOp))
-    places = dict(zip(kernel.body.block.args, kernel.operands, strict=True))
-    properties = {"row": StringAttr(only.ROW.name), "statics": DictionaryAttr(dict(only.properties))}
+    places: dict[SSAValue, SSAValue] = dict(zip(kernel.body.block.args, kernel.operands, strict=True))
+    properties: dict[str, Attribute] = {"row": StringAttr(only.ROW.name), "statics": DictionaryAttr(dict(only.properties))}
     made = TemplateOp.create(operands=[places[v] for v in only.operands], result_types=list(only.result_types), properties=properties)
-    return made, [list(only.results).index(v) for v in kernel.returned.operands]
+    results: list[SSAValue] = list(only.results)
+    return made, [results.index(v) for v in kernel.returned.operands]

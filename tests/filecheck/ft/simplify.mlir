@@ -89,3 +89,23 @@ func.func @main(%x: !ft.tensor<[2, 3, 4], f32>) -> (!ft.tensor<[2, 3, 4], f32>, 
   %c = ft.exp(%s) : !ft.tensor<[24], f32>
   func.return %a, %b, %c : !ft.tensor<[2, 3, 4], f32>, !ft.tensor<[4, 2, 3], f32, [1, 12, 4]>, !ft.tensor<[24], f32>
 }
+
+// -----
+
+// The same type at another offset is another value: movements merge only where the offsets add up.
+// CHECK:      func.func @main(%[[X:.*]]: !ft.tensor<[8], f32>)
+// CHECK-NEXT:   %[[B:.*]] = ft.as_strided(%[[X]]) {size = [2], stride = [1], offset = 2} : !ft.tensor<[2], f32>
+// CHECK-NEXT:   %[[P:.*]] = ft.exp(%[[B]])
+// CHECK-NEXT:   %[[C:.*]] = ft.slice(%[[X]]) {dim = 0, start = 3, length = 4, step = 1} : !ft.tensor<[4], f32>
+// CHECK-NEXT:   %[[D:.*]] = ft.as_strided(%[[C]]) {size = [2], stride = [1], offset = 1} : !ft.tensor<[2], f32>
+// CHECK-NEXT:   %[[Q:.*]] = ft.exp(%[[D]])
+// CHECK-NEXT:   func.return %[[P]], %[[Q]]
+func.func @main(%x: !ft.tensor<[8], f32>) -> (!ft.tensor<[2], f32>, !ft.tensor<[2], f32>) {
+  %a = ft.slice(%x) {dim = 0, start = 0, length = 2, step = 1} : !ft.tensor<[2], f32>
+  %b = ft.as_strided(%a) {size = [2], stride = [1], offset = 2} : !ft.tensor<[2], f32>
+  %p = ft.exp(%b) : !ft.tensor<[2], f32>
+  %c = ft.slice(%x) {dim = 0, start = 3, length = 4, step = 1} : !ft.tensor<[4], f32>
+  %d = ft.as_strided(%c) {size = [2], stride = [1], offset = 1} : !ft.tensor<[2], f32>
+  %q = ft.exp(%d) : !ft.tensor<[2], f32>
+  func.return %p, %q : !ft.tensor<[2], f32>, !ft.tensor<[2], f32>
+}
