@@ -177,10 +177,7 @@ class Tensor(metaclass=TensorMeta):
     def _rebase(self, base: Tensor) -> None:
         """After a write: this view's place on the tape follows from that of the tensor it is a view of."""
         value = base._value if base._root is None else base._fresh()
-        if base._node is None:
-            if self._node is not None and not self._node.is_leaf:
-                self._node = None
-        elif value.type.dense and not (self._node is not None and self._node.__class__ is tape.Untracked):
+        if base._node is not None and value.type.dense and not (self._node is not None and self._node.__class__ is tape.Untracked):
             t = self._value.type
             self._node = None
             with grad_mode(True):
@@ -290,6 +287,7 @@ class Tensor(metaclass=TensorMeta):
         self._root = source._home()
         self._value, self._soff, self._own = source._fresh(), source._soff, own
         self._seen = 0 if self._root._vc is None else self._root._vc.writes
+        self._detached, self._family = True, None
 
     def _concrete(self) -> np.ndarray:
         """This tensor's memory as a numpy array for looking at now; runs what is pending."""
@@ -297,6 +295,13 @@ class Tensor(metaclass=TensorMeta):
         assert value.buf is not None
         t = value.type
         return value.buf.as_numpy(t.dtype.np, t.shape, t.strides, value.offset)
+
+    def _forced(self) -> np.ndarray:
+        """As `_concrete`, for checks: runs this tensor's own producers and leaves other work pending."""
+        value = self._value if self._root is None else self._fresh()
+        if value.buf is None and value.trace is not None and value.trace.can_cut:
+            value.trace.force(value)  # type: ignore[attr-defined]
+        return self._concrete()
 
     def _materialise(self) -> Value:
         if self._meta:
@@ -360,6 +365,8 @@ class Tensor(metaclass=TensorMeta):
 
     @property
     def is_leaf(self) -> bool:
+        if self._root is not None:
+            self._fresh()
         return self._node is None or self._node.is_leaf
 
     @property
@@ -776,6 +783,8 @@ class Tensor(metaclass=TensorMeta):
     # Autograd --------------------------------------------------------------------------------------------------------------
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Say whether operations on this leaf are to be recorded."""
+        if self._root is not None:
+            self._fresh()
         if requires_grad:
             if self._node is None:
                 if not (self.dtype.is_floating_point or self.dtype.is_complex):
@@ -821,6 +830,8 @@ class Tensor(metaclass=TensorMeta):
 
     def retain_grad(self) -> None:
         """Keep the gradient of a non-leaf in ``.grad`` too."""
+        if self._root is not None:
+            self._fresh()
         if self._node is None:
             raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
         if self._node.is_leaf or self._retain:
@@ -874,6 +885,7 @@ class Tensor(metaclass=TensorMeta):
         call.check_writable(self, "copy_")
         if not isinstance(src, Tensor):
             raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}")
+        call.check_overlap(self, (src,))
         r = src if src.shape == self.shape else src.expand(self.shape)
         if r.dtype is self.dtype:
             r = emit(clone_row, (r,), (dense_type(self._value.type).strides,))

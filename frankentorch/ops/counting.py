@@ -32,7 +32,7 @@ def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
     if weights is not None and (weights.ndim != 1 or weights.shape[0] != input.shape[0]):
         raise RuntimeError("weights should be 1-d and have the same length as input")
-    bins = max(minlength, int(input._concrete().max()) + 1)
+    bins = max(minlength, int(input._forced().max()) + 1)
     if weights is None:
         weights = full_of(input.shape, 1, dtypes.int64)
     elif weights.dtype is not dtypes.float32:
@@ -186,7 +186,7 @@ def repeat_interleave(input: Any, repeats: Any = None, dim: Any = None, *, outpu
 def _check_counts(repeats: Any) -> None:
     if repeats.dtype not in (dtypes.int32, dtypes.int64):
         raise NotImplementedError(f"\"repeat_interleave_cpu\" not implemented for '{repeats.dtype.scalar_name}'")
-    if repeats.numel() and int(repeats._concrete().min()) < 0:
+    if repeats.numel() and int(repeats._forced().min()) < 0:
         raise RuntimeError("repeats can not be negative")
 
 

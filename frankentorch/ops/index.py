@@ -46,7 +46,7 @@ def outside(index: Any, low: int, high: int) -> int | None:
     """
     if index._meta or not state.trace.can_cut:
         return None
-    a = index._concrete()
+    a = index._forced()
     if not a.size:
         return None
     if low == 0 and a.dtype.kind == "i":  # seen as unsigned, what is below 0 is above everything: one pass
