@@ -1,8 +1,8 @@
-"""The reference interpreter: what a list of instructions means, one instruction at a time, in numpy.
+"""The reference interpreter: what a list of instructions means, exact to the bit, one instruction at a time.
 
-Enters: instructions ``(sig, slots)`` and the arrays of their leaves. Leaves: arrays. Slow and simple by design. Pointwise rows
-are evaluated by their lane functions (`NumpyLanes`), so that every rounding is the one that compiled code makes; other rows by their
-`exact` reference where the contract fixes an order, else by `ref`.
+Enters: instructions ``(sig, slots)`` and the memory or numbers of their leaves. Leaves: the memory of every slot. Slow and simple by
+design. `EXACT` holds the references that fix an order of arithmetic (`ir.exact`, docs/contract.md), by a row's trait or kind; every
+other row moves elements or picks them, and is evaluated by its `ref`.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import numpy as np
 
 from .. import dtypes
 from ..ops.record import Sig
-from ..ops.table import Kind, Row
+from ..ops.table import Kind
 from ..ops.types import TensorType
 
-LOW = (dtypes.bfloat16, dtypes.float16)
-EXACT: dict[str, Callable[..., Any]] = {}
-"""Exact references by trait (``reduce:sum``, ...), filled by the rooms that fix an order of arithmetic."""
+Exact = Callable[[Sig, Sequence[Any]], Sequence[Any]]
+EXACT: dict[str, Exact] = {}
+"""(sig, operand arrays) -> result arrays of the sig's shapes, by trait (``conv:forward``, ...) or kind (``reduce``, ...)."""
 
 
 class Memory:
@@ -49,71 +49,40 @@ def store(array: Any, t: TensorType) -> Memory:
 
 
 def convert(x: Any, dtype: dtypes.dtype) -> Any:
-    """Values in another dtype, with torch's conversions (float to int truncates)."""
+    """Values in another dtype, by the contract's conversions (float to int truncates)."""
     x = np.asarray(x)
     if x.dtype == dtype.np:
         return x
-    with np.errstate(all="ignore"):
-        if np.iscomplexobj(x) and not dtype.is_complex and dtype is not dtypes.bool_:
-            x = x.real
-        if dtype is dtypes.bool_:
-            return x != 0
-        return x.astype(dtype.np)
+    from .exact import from_lane, to_lane
+    from ..lower.translate import as_dtype
 
-
-def lane_function(row: Row) -> Callable[..., Any]:
-    """A row's lane function, found in `lower.vmath` when the row names it."""
-    if isinstance(row.lane, str):
-        from ..lower.vmath import FUNCTIONS
-
-        return FUNCTIONS[row.lane]
-    assert row.lane is not None
-    return row.lane
-
-
-def _lanes(row: Row, arrays: Sequence[Any], attrs: tuple[Any, ...], out: TensorType) -> Any:
-    """Evaluate a pointwise row exactly."""
-    from ..lower.lanes import Lane, NumpyLanes, evaluate  # noqa: F401
-
-    L = NumpyLanes()
-    lanes = []
-    for a in np.broadcast_arrays(*arrays):
-        d = dtypes.from_numpy_dtype(a.dtype)
-        lanes.append(L.wrap(d.lane, np.ascontiguousarray(a)))
-    with np.errstate(all="ignore"):
-        r = lane_function(row)(L, *lanes, *[x.lane for x in attrs if isinstance(x, dtypes.dtype)])
-    return r.v
-
-
-def evaluate_sig(sig: Sig, arrays: Sequence[Any], exact: bool) -> Sequence[Any]:
-    """The results of one instruction."""
-    row = sig.row
-    attrs = dict(zip(row.attrs, sig.attrs, strict=True))
-    low = any(t.dtype in LOW for t in sig.types)
-    if low and row.kind in (Kind.POINTWISE, Kind.REDUCE, Kind.CONTRACT, Kind.SCAN, Kind.WINDOW):
-        arrays = [a.astype(np.float32) if dtypes.from_numpy_dtype(a.dtype) in LOW else a for a in arrays]
-    if exact:
-        for trait in row.traits:
-            if trait in EXACT:
-                got = EXACT[trait](*arrays, **attrs)
-                return got if isinstance(got, tuple) else (got,)
-        complex_ = any(t.dtype.is_complex for t in (*sig.types, *sig.outs))
-        if row.kind is Kind.POINTWISE and "copy" not in row.traits and not complex_ and arrays and sig.out is not None:
-            if row.attrs == ("dtype",):
-                return (convert(arrays[0], sig.out.dtype),)
-            return (_lanes(row, arrays, sig.attrs, sig.out),)
-    with np.errstate(all="ignore"):
-        got = row.ref(*arrays, **attrs)  # type: ignore[misc]
-    return got if isinstance(got, tuple) else (got,)
+    lane = to_lane(x)
+    return from_lane(as_dtype(lane.L, lane, dtype.lane), dtype)
 
 
 def number_array(num: Any, t: TensorType) -> Any:
-    return np.asarray(num).astype(t.dtype.np) if t.dtype not in LOW else np.asarray(num, dtype=np.float32)
+    """A run-time number as its operand: it arrives as a float64 (an int64, a complex128) and is converted once."""
+    wide = np.complex128 if isinstance(num, complex) else np.float64 if t.dtype.category >= dtypes.FLOAT else np.int64
+    value = np.array(num, np.uint64).view(np.int64) if wide is np.int64 and num > (1 << 63) - 1 else np.array(num, wide)
+    return convert(value, t.dtype)
 
 
-def interpret(instrs: Sequence[tuple[Sig, tuple[int, ...]]], leaves: Sequence[Any], exact: bool = False) -> list[Memory]:
+def evaluate(sig: Sig, arrays: Sequence[Any]) -> Sequence[Any]:
+    """The results of one instruction."""
+    from . import exact  # noqa: F401 (fills EXACT)
+
+    row = sig.row
+    for key in (*sorted(row.traits), row.kind.value):
+        if key in EXACT:
+            return EXACT[key](sig, arrays)
+    with np.errstate(all="ignore"):
+        got = row.ref(*arrays, **dict(zip(row.attrs, sig.attrs, strict=True)))  # type: ignore[misc]
+    return got if isinstance(got, tuple) else (got,)
+
+
+def interpret(instrs: Sequence[tuple[Sig, tuple[int, ...]]], leaves: Sequence[Any]) -> list[Memory]:
     """Run instructions. `leaves` gives, for each leaf in order, a `Memory` or a Python number."""
-    slots: list[Any] = []
+    slots: list[Memory] = []
     given = iter(leaves)
     for sig, args in instrs:
         row = sig.row
@@ -124,9 +93,9 @@ def interpret(instrs: Sequence[tuple[Sig, tuple[int, ...]]], leaves: Sequence[An
             continue
         if row.view is not None:
             base = slots[args[0]]
+            assert sig.out is not None
             slots.append(Memory(base.flat, base.offset + sig.delta, sig.out))
             continue
-        results = evaluate_sig(sig, [slots[a].array for a in args], exact)
-        for r, t in zip(results, sig.outs, strict=True):
-            slots.append(store(np.broadcast_to(np.asarray(r), t.shape), t))
+        for r, t in zip(evaluate(sig, [slots[a].array for a in args]), sig.outs, strict=True):
+            slots.append(store(np.broadcast_to(r, t.shape), t))
     return slots

@@ -27,12 +27,13 @@ def reduce_tree(L: NumpyLanes, kind: str, xs: Sequence[Lane]) -> list[Lane]:
     if n > BLOCK:
         blocks = [reduce_tree(L, kind, [L.wrap(x.ty, x.v[:, lo:lo + BLOCK]) for x in xs]) for lo in range(0, n, BLOCK)]
         return reduce_tree(L, kind, [L.wrap(ty, np.stack([b[k].v for b in blocks], 1)) for k, ty in enumerate(types)])
-    start = identity(L, kind, types)
-    lanes = [[np.full(rows, s.v) for s in start] for _ in range(LANES)]
-    for i in range(n):
-        acc = [L.wrap(ty, a) for ty, a in zip(types, lanes[i % LANES], strict=True)]
-        lanes[i % LANES] = [a.v for a in combine(L, kind, acc, [L.wrap(x.ty, x.v[:, i]) for x in xs])]
-    return fold_list(L, kind, [[L.wrap(ty, a) for ty, a in zip(types, lane, strict=True)] for lane in lanes])
+    lanes = [np.full((rows, LANES), s.v) for s in identity(L, kind, types)]
+    for i in range(0, n, LANES):
+        width = min(LANES, n - i)
+        acc = [L.wrap(ty, a[:, :width]) for ty, a in zip(types, lanes, strict=True)]
+        for a, b in zip(lanes, combine(L, kind, acc, [L.wrap(x.ty, x.v[:, i:i + width]) for x in xs]), strict=True):
+            a[:, :width] = b.v
+    return fold_list(L, kind, [[L.wrap(ty, a[:, k]) for ty, a in zip(types, lanes, strict=True)] for k in range(LANES)])
 
 
 def _reduce(L: NumpyLanes, step: Step, args: Sequence[Any], shape: tuple[int, ...]) -> Any:

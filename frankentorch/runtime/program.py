@@ -256,7 +256,7 @@ def interpret_window(window: Any, live: list[tuple[int, Value]]) -> None:
         extent = 1 + sum((n - 1) * s for n, s in zip(t.shape, t.strides, strict=True)) if t.numel else 0
         flat = v.buf.as_numpy(t.dtype.np, ((v.buf.nbytes - v.offset) // t.dtype.itemsize if extent else 0,), None, v.offset)
         leaves.append(Memory(flat, 0, t))
-    slots = interpret(instrs, leaves, exact=True)
+    slots = interpret(instrs, leaves)
     leaf_of = {}
     it = iter(window.leaves)
     for k, (sig, _) in enumerate(instrs):
