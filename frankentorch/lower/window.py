@@ -211,14 +211,17 @@ class _Forward:
         """One window, or 16: of neighbouring channels, or (with `strided`) of neighbouring places."""
         k, w, ty = self.k, self.windows, self.ty
 
-        def number(taps: Sequence[str]) -> str:
+        def number(taps: Sequence[str], confined: bool = False) -> str:
             d, h, i = [w.at(k, n, bounds[n][0], t) for n, t in enumerate(taps)]
+            if confined:
+                d, h, i = [k.least(at, k.sub(n, "1")) for at, n in zip((d, h, i), w.big, strict=True)]
             return k.add(k.mul(k.add(k.mul(d, w.big[1]), h), w.big[2]), i)
 
         lanes_along = bool(L.lanes) and not self.planes.side
         start = [L.const(ty, _least(ty) if self.maximum else 0)]
         if self.maximum:
-            first = number([b[1] for b in bounds])
+            # A dilated window may fall between the elements: its index must be that of one all the same.
+            first = number([b[1] for b in bounds], confined=w.dilated)
             start.append(_count(k, L, first, w.stride[2]) if lanes_along else spread(k, L, "i64", first))
         with _taps(k, bounds, [(L.type(s.ty), s.v) for s in start]) as (taps, loop, outermost):
             d, h, i = [w.at(k, n, bounds[n][0], t) for n, t in enumerate(taps)]

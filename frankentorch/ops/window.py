@@ -53,12 +53,17 @@ def _windows(big: Sizes, small: Sizes, kernel: Sizes, stride: Sizes, padding: Si
 def _ref_max(x: Any, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, small: Sizes, adaptive: bool) -> Any:
     big = x.shape[x.ndim - len(small):]
     lead = x.shape[: x.ndim - len(small)]
-    values, indices = np.empty(lead + tuple(small), x.dtype), np.full(lead + tuple(small), -1, np.int64)
+    least = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
+    values, indices = np.full(lead + tuple(small), least, x.dtype), np.full(lead + tuple(small), -1, np.int64)
     for o, at in _windows(big, small, kernel, stride, padding, dilation, adaptive):
         v, place, flat = x[(..., *at)], (..., *o), int(np.ravel_multi_index(at, big))
         fresh = indices[place] < 0
         take = fresh | (v > values[place]) | (v != v)
         values[place], indices[place] = np.where(take, v, values[place]), np.where(take, flat, indices[place])
+    for o in np.ndindex(*small):  # windows without an element: the nearest place
+        ranges = [_bounds(o[d], d, big[d], tuple(small), kernel, stride, padding, dilation, adaptive) for d in range(len(big))]
+        if not all(ranges):
+            indices[(..., *o)] = np.ravel_multi_index([min(r.start, n - 1) for r, n in zip(ranges, big, strict=True)], big)
     return values, indices
 
 
