@@ -10,6 +10,7 @@ import ctypes
 import struct
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from ..knobs import knobs
@@ -17,6 +18,8 @@ from ..ops.record import Scalar, Sig, Value
 from ..ops.table import Kind
 from .memory import Buffer
 
+OBSERVERS: list[Callable[[Any, tuple[int, ...], dict[int, int]], None]] = []
+"""Called with the instructions, stored slots and donors of every program that is new to this process (``ft dump``)."""
 STATS = {"runs": 0, "builds": 0, "plans_loaded": 0, "extern": 0, "numpy": 0, "build_seconds": 0.0}
 
 
@@ -149,6 +152,8 @@ def build(instrs: list[tuple[Sig, tuple[int, ...]]], live: tuple[int, ...], dono
     """Bind a program: its plan from disk when it is there with all its kernels, else planned and compiled now."""
     from . import jit, native, objects, plans
 
+    for see in OBSERVERS:
+        see(instrs, live, donors)
     began = time.perf_counter()
     tier, threads = jit.current_tier(), native.get_num_threads()
     name = plans.digest(instrs, live, donors, tier, threads)
