@@ -16,6 +16,7 @@ from .. import dtypes
 from . import call
 from .call import is_tensor
 from .define import api, composite, primitive
+from .movement import disown
 from .pointwise import conj, where
 from .record import emit
 from .reduce import sum_row
@@ -86,7 +87,7 @@ def mv(input: Any, vec: Any) -> Any:
         raise RuntimeError(f"vector + matrix @ vector expected, got 1, {input.ndim}, {vec.ndim}")
     if input.shape[1] != vec.shape[0]:
         raise RuntimeError(f"size mismatch, got input ({input.shape[0]}), mat ({input.shape[0]}x{input.shape[1]}), vec ({vec.shape[0]})")
-    return emit(mm_row, (input, vec.unsqueeze(1))).squeeze(1)
+    return disown(emit(mm_row, (input, vec.unsqueeze(1))).squeeze(1))
 
 
 @composite("dot(Tensor input, Tensor tensor) -> Tensor", opmath=False)
@@ -99,7 +100,7 @@ def dot(input: Any, tensor: Any) -> Any:
     if input.shape != tensor.shape:
         raise RuntimeError(f"inconsistent tensor size, expected tensor [{input.shape[0]}] and src [{tensor.shape[0]}] to have the same number of "
                            f"elements, but got {input.shape[0]} and {tensor.shape[0]} elements respectively")
-    return emit(mm_row, (input.unsqueeze(0), tensor.unsqueeze(1))).reshape(())
+    return disown(emit(mm_row, (input.unsqueeze(0), tensor.unsqueeze(1))).reshape(()))
 
 
 @api("inner(Tensor input, Tensor other) -> Tensor")
@@ -127,7 +128,7 @@ def _matmul(a: Any, b: Any) -> Any:
     if a.ndim == 2 and b.ndim == 1:
         return mv(a, b)
     if a.ndim == 1 and b.ndim == 2:
-        return mm(a.unsqueeze(0), b).squeeze(0)
+        return disown(mm(a.unsqueeze(0), b).squeeze(0))
     if a.ndim == 2 and b.ndim == 2:
         return mm(a, b)
     if b.ndim <= 2 and a.ndim >= 3:
@@ -135,9 +136,9 @@ def _matmul(a: Any, b: Any) -> Any:
         if a.shape[-1] != matrix.shape[0]:
             rows = math.prod(a.shape[:-1])
             raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({rows}x{a.shape[-1]} and {matrix.shape[0]}x{matrix.shape[1]})")
-        out = mm(a.reshape(-1, a.shape[-1]), matrix).reshape((*a.shape[:-1], matrix.shape[1])) if a.numel() else a.new_zeros(
+        out = disown(mm(a.reshape(-1, a.shape[-1]), matrix).reshape((*a.shape[:-1], matrix.shape[1]))) if a.numel() else a.new_zeros(
             (*a.shape[:-1], matrix.shape[1]))
-        return out.squeeze(-1) if b.ndim == 1 else out
+        return disown(out.squeeze(-1)) if b.ndim == 1 else out
     left = a.unsqueeze(0) if a.ndim == 1 else a
     right = b.unsqueeze(1) if b.ndim == 1 else b
     from .types import broadcast_shapes
@@ -149,8 +150,8 @@ def _matmul(a: Any, b: Any) -> Any:
     _check("matmul", left, right)
     out = emit(bmm_row, (left.expand((*batch, *left.shape[-2:])), right.expand((*batch, *right.shape[-2:]))))
     if a.ndim == 1:
-        out = out.squeeze(-2)
-    return out.squeeze(-1) if b.ndim == 1 else out
+        out = disown(out.squeeze(-2))
+    return disown(out.squeeze(-1)) if b.ndim == 1 else out
 
 
 @composite("matmul(Tensor input, Tensor other) -> Tensor", opmath=False, aliases=("linalg_matmul",))
@@ -202,17 +203,35 @@ def addr(input: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1) -> 
     return _scaled(input, outer(vec1, vec2), beta, alpha)
 
 
-@composite("linear(Tensor input, Tensor weight, Tensor? bias=None) -> Tensor", opmath=False, method=False, public=False)
+def _linear_vjp(g: Any, input: Any, weight: Any, bias: Any, out: Any, missing: Any = None) -> Any:
+    """The weight's gradient is made in the weight's own layout, so that no transposed copy is needed."""
+    rows, columns = weight.shape
+    g2 = g.reshape(-1, rows)
+    gx = product(g2, conj(weight)).reshape(input.shape)
+    gw = product(H(g2), input.reshape(-1, columns)) if not g.dtype.is_complex else H(product(H(input.reshape(-1, columns)), g2))
+    return gx, gw, None if bias is None else emit(sum_row, (g2,), ((0,), False))
+
+
+@composite("linear_layer(Tensor input, Tensor weight, Tensor? bias) -> Tensor", opmath=False, method=False, public=False, out=False, vjp=_linear_vjp)
+def linear_layer(input: Any, weight: Any, bias: Any) -> Any:
+    """input @ weight.T + bias for a matrix of weights."""
+    out = _matmul(input, weight.t())
+    return out if bias is None else out + bias
+
+
+@api("linear(Tensor input, Tensor weight, Tensor? bias=None) -> Tensor", method=False, public=False)
 def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     """input @ weight.T + bias."""
     if input.dtype is not weight.dtype:
         raise RuntimeError(f"mat1 and mat2 must have the same dtype, but got {input.dtype.scalar_name} and {weight.dtype.scalar_name}")
-    w = weight.t() if weight.ndim == 2 else weight
-    out = _matmul(input, w)
-    return out if bias is None else out + bias
-
-
-linear.row.grad_name = "AddmmBackward0"
+    if weight.ndim != 2 or input.ndim == 0 or input.shape[-1] != weight.shape[1] or input.numel() == 0:
+        out = _matmul(input, weight.t() if weight.ndim == 2 else weight)
+        return out if bias is None else out + bias
+    out = linear_layer(input, weight, bias)
+    if out._node is not None and out._node.sig.row is linear_layer.row:
+        flat = input.ndim == 2
+        out._node.name = ("AddmmBackward0" if flat else "ViewBackward0") if bias is not None else ("MmBackward0" if flat else "UnsafeViewBackward0")
+    return out
 
 
 @api("chain_matmul(Tensor[] matrices) -> Tensor", method=False)
