@@ -110,6 +110,8 @@ class Window(Trace):
             if len(later) < MIN_LEFT or any(o is not None for o in self.external.values()):
                 self.cut(reason)
                 return
+            if record.state.region is not None:
+                record.state.region.on_cut(reason)
             self.done = True
             leaf_at = {k: i for i, k in enumerate(k for k, (sig, _) in enumerate(instrs) if sig.row.kind is Kind.LEAF)}
             used_later = {a for k in later for a in instrs[k][1]}
