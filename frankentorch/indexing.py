@@ -126,6 +126,7 @@ def setitem(x: Any, key: Any, value: Any) -> None:
     """Assignment through the view that `key` selects."""
     from .tensor import construct
 
+    given = value
     if isinstance(key, tuple) and len(key) == 0:
         key = (Ellipsis,)
     view, picks = parse(x, key)
@@ -141,6 +142,9 @@ def setitem(x: Any, key: Any, value: Any) -> None:
             value = construct(value)
     call.check_writable(x, "setitem")
     if value.dtype is not x.dtype:
+        if value.numel() != 1 and any(p is not None for p in picks) and is_tensor(given):
+            raise RuntimeError(f"Index put requires the source and destination dtypes match, got {x.dtype.scalar_name} for the destination and "
+                               f"{value.dtype.scalar_name} for the source.")
         value = call.cast(value, x.dtype)
     if all(p is None for p in picks):
         target = view if view is not x else movement.view(x, tuple(x.shape))

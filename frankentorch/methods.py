@@ -20,6 +20,7 @@ F = {name: entry.function for name, entry in API.items()}
 def _inplace(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         call.check_writable(self, name)
+        call.check_overlap(self, args)
         return call.write_inplace(self, function(self, *args, **kwargs), name)  # type: ignore[no-any-return]
 
     method.__name__ = method.__qualname__ = name + "_"

@@ -60,7 +60,7 @@ def _no_bool_sub(a: Any, b: Any) -> None:
     both = [x for x in (a, b) if is_tensor(x) and x.dtype is dtypes.bool_ or isinstance(x, bool)]
     if len(both) == 2:
         raise RuntimeError("Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` operator instead.")
-    if both and (is_tensor(a) and a.dtype is dtypes.bool_ and not is_tensor(b) or is_tensor(b) and b.dtype is dtypes.bool_):
+    if both:
         raise RuntimeError("Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, use the `~` or "
                            "`logical_not()` operator instead.")
 
@@ -75,7 +75,8 @@ def add(input: Any, other: Any, *, alpha: Any = 1) -> Any:
     """input + alpha * other."""
     if alpha != 1:
         check_alpha(input, other, alpha)
-        other = other * alpha
+        flags = all(x.dtype is dtypes.bool_ if is_tensor(x) else isinstance(x, bool) for x in (input, other))
+        other = other * (bool(alpha) if flags else alpha)
     return add_(input, other)
 
 
@@ -252,6 +253,7 @@ def lerp(input: Any, end: Any, weight: Any) -> Any:
 def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Any:
     """input + value * tensor1 * tensor2."""
     kind = dtypes.result_type_of([(x.dtype, x.ndim == 0, False) for x in (input, tensor1, tensor2)])
+    input, tensor1, tensor2 = (x if x.dtype is kind else call.cast(x, kind) for x in (input, tensor1, tensor2))
     if kind is dtypes.bool_:
         raise NotImplementedError("\"addcmul_cpu_out\" not implemented for 'Bool'")
     if kind.category < dtypes.FLOAT:

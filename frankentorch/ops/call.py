@@ -154,20 +154,35 @@ _NO_GRAD_VIEW = ("A view was created in no_grad mode and is being modified inpla
 
 def check_writable(x: Any, row_name: str) -> None:
     """torch's rules for what may be written in place."""
-    if state.grad:
-        node = x._node
-        if node is not None and node.is_leaf:
-            if x._base is not None:
-                raise RuntimeError(_NO_GRAD_VIEW if node.tensor() is not x else "a view of a leaf Variable that requires grad is being used in an in-place operation.")
-            raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+    if state.grad and x.requires_grad:
         base = x._base
-        if base is not None and base._requires_leaf:
-            raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
+        if base is not None:
+            if x._node.is_leaf and x._node.tensor() is not x:
+                raise RuntimeError(_NO_GRAD_VIEW)
+            if base.is_leaf:
+                raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
+        if x._node.is_leaf:
+            raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
     t = x._value.type
     if not t.dense and any(s == 0 and n > 1 for s, n in zip(t.strides, t.shape, strict=True)):
         raise RuntimeError(
             "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
             "Please clone() the tensor before performing the operation.")
+
+
+def check_overlap(x: Any, operands: Sequence[Any]) -> None:
+    """torch refuses to write to `x` from an operand that shares some of its memory in another arrangement."""
+    for y in operands:
+        if y is x or not is_tensor(y) or y._root is None and x._root is None or y._home() is not x._home():
+            continue
+        a, b = x._value.type, y._value.type
+        if not (a.dense and b.dense and a.numel and b.numel):
+            continue
+        start, end, first, last = x._soff, x._soff + a.numel, y._soff, y._soff + b.numel
+        if (start, end) == (first, last) and a.strides == b.strides or last <= start or end <= first:
+            continue
+        raise RuntimeError("unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory location. Please "
+                           "clone() the tensor before performing the operation.")
 
 
 def write_inplace(x: Any, result: Any, name: str = "") -> Any:

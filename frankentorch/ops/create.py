@@ -12,7 +12,7 @@ from .. import device as devices
 from .. import dtypes
 from . import call, record
 from .call import is_tensor, number
-from .define import api, primitive
+from .define import api, composite, primitive
 from .pointwise import where
 from .record import emit
 from .table import Kind, NoGrad
@@ -223,13 +223,14 @@ def eye(n: int, m: Any = None, *, dtype: Any = None, layout: Any = None, device:
 
 
 def _triangle(name: str, keep: Any) -> Any:
-    @api(f"{name}(Tensor input, int diagonal=0) -> Tensor", inplace=True)
+    @composite(f"{name}(Tensor input, int diagonal=0) -> Tensor", inplace=True, opmath=False,
+               vjp=lambda g, input, out, diagonal, missing=None: (triangle(g, diagonal),))
     def triangle(input: Any, diagonal: int = 0) -> Any:
         if input.ndim < 2:
             raise RuntimeError(f"{name}: input tensor must have at least 2 dimensions")
         n, m = input.shape[-2], input.shape[-1]
         column, row = iota((n, m), 1, dtypes.int64), iota((n, m), 0, dtypes.int64)
-        return where(keep(column - row, diagonal), input, False if input.dtype is dtypes.bool_ else 0)
+        return where(keep(column - row, diagonal), input.contiguous(), False if input.dtype is dtypes.bool_ else 0)
 
     triangle.__doc__ = f"The {'lower' if name == 'tril' else 'upper'} triangle; zeros elsewhere."
     return triangle

@@ -413,6 +413,12 @@ def view_as(input: Any, other: Any) -> Any:
     return view(input, other.shape)
 
 
+def disown(result: Any) -> Any:
+    """A view of all of a fresh result, as a tensor that owns its storage: nothing else can write to it."""
+    result._root = None
+    return result
+
+
 @api("reshape(Tensor input, int[] shape) -> Tensor", out=False)
 def reshape(input: Any, *shape: Any) -> Any:
     """A view where the layout allows, else a copy."""
@@ -420,9 +426,7 @@ def reshape(input: Any, *shape: Any) -> Any:
     source = input._value.type
     if view_strides(source, target) is None:
         copy = emit(clone_row, (input,), (contiguous_strides(source.shape),))
-        out = copy._view_of(view_row, (target,))
-        out._root = None
-        return _named(out, "UnsafeViewBackward0")
+        return _named(disown(copy._view_of(view_row, (target,))), "UnsafeViewBackward0")
     return input._view_of(view_row, (target,))
 
 
@@ -672,14 +676,9 @@ def _cat_infer(types: Any, attrs: Any) -> Any:
     (dim,) = attrs
     shape = list(types[0].shape)
     shape[dim] = sum(t.shape[dim] for t in types)
-    order_from = types[0]
-    if all(t.dense and not t.contiguous for t in types) and len({_order(t) for t in types}) == 1:
-        return (tensor_type(types[0].dtype, shape, strides_in_order(shape, _order(order_from))),)
+    if len(shape) in (4, 5) and all(not t.contiguous and t.strides == channels_last_strides(t.shape) for t in types):
+        return (tensor_type(types[0].dtype, shape, channels_last_strides(shape)),)
     return (tensor_type(types[0].dtype, shape),)
-
-
-def _order(t: TensorType) -> tuple[int, ...]:
-    return tuple(sorted(range(t.ndim), key=lambda d: (t.strides[d], -d)))
 
 
 def _cat_vjp(g: Any, *args: Any, out: Any, dim: Any) -> Any:

@@ -112,8 +112,20 @@ def _sign_lane(L: Any, x: Any) -> Any:
 sign = unary("sign(Tensor input) -> Tensor", doc="-1, 0 or 1.", ref=np.sign, lane=_sign_lane, vjp=lambda g, x, out: (g * 0,))
 sgn = unary("sgn(Tensor input) -> Tensor", doc="sign for real tensors, x / |x| for complex ones.", ref=np.sign, lane=_sign_lane,
             vjp=lambda g, x, out: (g * 0,))
-positive = unary("positive(Tensor input) -> Tensor", doc="input itself.", ref=lambda x: x, lane=lambda L, x: x, vjp=lambda g, x, out: (g,),
-                 inplace=False)
+def _itself(fn: Any) -> Any:
+    """torch.positive hands its operand back."""
+    from .define import finish
+
+    def function(input: Any) -> Any:
+        if input.dtype is dtypes.bool_:
+            raise RuntimeError("The `+` operator, on a bool tensor is not supported.")
+        return input
+
+    return finish(fn.row, function)
+
+
+positive = _itself(unary("positive(Tensor input) -> Tensor", doc="input itself.", ref=lambda x: x, lane=lambda L, x: x, vjp=lambda g, x, out: (g,),
+                         inplace=False))
 
 
 def _divmod_lane(kind: str) -> Any:

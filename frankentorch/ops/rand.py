@@ -254,6 +254,7 @@ def fill(t: Any, kind: str, *params: Any, generator: Any = None) -> Any:
     call.check_writable(t, kind)
     ty = t._value.type
     if not ty.numel:
+        t._count_write()
         return t
     if ty.dense:
         flat = draw(kind, (ty.numel,), ty.dtype, *params, generator=generator)

@@ -209,11 +209,24 @@ def elementwise_type(dtype: DType, operands: Sequence[TensorType]) -> TensorType
     if not tensors:
         return tensor_type(dtype, ())
     first = tensors[0]
-    if all(t.shape == first.shape and t.strides == first.strides for t in tensors) and first.dense:
+    if len(tensors) == len(operands) and all(t.shape == first.shape and t.strides == first.strides for t in tensors) and first.dense:
         return tensor_type(dtype, first.shape, first.strides if not first.contiguous else None)
     shape = broadcast_shapes([t.shape for t in tensors])
     same = [t for t in tensors if t.shape == shape]
     if len(same) == len(tensors) and all(t.contiguous for t in tensors):
         return tensor_type(dtype, shape)
-    views = [broadcast_strides(t.shape, t.strides, shape) for t in tensors if t.ndim]
-    return tensor_type(dtype, shape, strides_in_order(shape, fastest_first(shape, views)))
+    order = fastest_first(shape, [_reading(t, shape) for t in tensors if t.ndim])
+    if order == list(range(len(shape) - 1, -1, -1)):
+        return tensor_type(dtype, shape)
+    strides, step = [0] * len(shape), 1
+    for dim in order:  # here a size of zero counts as zero, as in torch's iterator
+        strides[dim] = step
+        step *= shape[dim]
+    return tensor_type(dtype, shape, strides)
+
+
+def _reading(t: TensorType, target: tuple[int, ...]) -> tuple[int, ...]:
+    """The strides that decide the order of a result's dimensions: zero where `t` is broadcast, its own elsewhere."""
+    lead = len(target) - t.ndim
+    own = tuple(0 if n == 1 and target[lead + i] != 1 else s for i, (n, s) in enumerate(zip(t.shape, t.strides, strict=True)))
+    return (0,) * lead + own

@@ -62,7 +62,8 @@ def _entry(a: Any, b: Any, program: Program, exact: bool) -> Difference | None:
             missing = b.seen[0] in ("NotImplementedYet", "MissingName") or b.seen[0] == "AttributeError" or "NotImplemented" in b.seen[0]
             return Difference(b.at, "raises", f"nothing ({a.kind})", f"{b.seen[0]}: {_short(b.seen[1])}", "missing" if missing else "hard")
         if a.kind == "raise":
-            grade = "lenient" if a.seen[0] == "NotImplementedError" else "hard"
+            refused = a.seen[0] == "NotImplementedError" or re.search(r"not implemented for|not support|returns multiple views", a.seen[1])
+            grade = "lenient" if refused and "unsupported operation" not in a.seen[1] else "hard"
             return Difference(a.at, "raises", f"{a.seen[0]}: {_short(a.seen[1])}", f"nothing ({b.kind})", grade)
         return Difference(min(a.at, b.at), "order", f"{a.kind} at {a.at}", f"{b.kind} at {b.at}")
     if a.kind == "raise":

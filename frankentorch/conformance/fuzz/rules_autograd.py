@@ -41,7 +41,8 @@ def grad_of(g: Grammar) -> str | None:
         return None
     a = g.fresh()
     keep = g.one("", ", retain_graph=True", ", create_graph=True", ", create_graph=True")
-    return f"{a}, = torch.autograd.grad({g.one(y + '.sum()', '(' + y + ' * ' + y + ').sum()')}, [{x}]{keep}, allow_unused=True)\nif {a} is None: {a} = torch.zeros(1)"
+    return (f"{a}, = torch.autograd.grad({g.one(y + '.sum()', '(' + y + ' * ' + y + ').sum()')}, [{x}]{keep}, allow_unused=True)\n"
+            f"{a} = torch.zeros(1) if {a} is None else {a}.clone(memory_format=torch.contiguous_format)")
 
 
 @rule(2)
