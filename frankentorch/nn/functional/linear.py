@@ -14,21 +14,7 @@ from frankentorch.nn.functional._support import ntuple, rounds_once
 
 def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     """input @ weight.T + bias over the last dimension; weight is (out, in), or (in,) for a single output."""
-    if input.dim() == 0 or weight.dim() == 0:
-        raise RuntimeError("both arguments to linear need to be at least 1D, but they are "
-                           f"{input.dim()}D and {weight.dim()}D")
-    transposed = weight.t()
-    if bias is None or weight.dim() == 1:
-        out = torch.matmul(input, transposed)
-        return out if bias is None else out + bias
-    if input.dim() == 2:
-        return torch.addmm(bias, input, transposed)
-    if input.size(-1) != weight.size(1):
-        rows = input.numel() // input.size(-1) if input.size(-1) else 0
-        raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({rows}x{input.size(-1)} and "
-                           f"{transposed.size(0)}x{transposed.size(1)})")
-    rows = input.reshape(-1, input.size(-1)) if input.numel() else input.reshape(0, weight.size(1))
-    return torch.addmm(bias, rows, transposed).reshape(*input.shape[:-1], weight.size(0))
+    return torch._C._nn.linear(input, weight, bias)
 
 
 @rounds_once
