@@ -151,9 +151,7 @@ def setitem(x: Any, key: Any, value: Any) -> None:
         while value.ndim > target.ndim and value.shape[0] == 1:
             value = value.squeeze(0)
         if value.ndim > target.ndim or any(a not in (1, b) for a, b in zip(reversed(value.shape), reversed(target.shape))):
-            raise RuntimeError(f"shape mismatch: value tensor of shape {list(value.shape)} cannot be broadcast to indexing result of shape "
-                               f"{list(target.shape)}" if False else
-                               f"The expanded size of the tensor ({target.shape[-1] if target.ndim else 0}) must match the existing size "
+            raise RuntimeError(f"The expanded size of the tensor ({target.shape[-1] if target.ndim else 0}) must match the existing size "
                                f"({value.shape[-1]}) at non-singleton dimension {max(target.ndim - 1, 0)}.  Target sizes: {list(target.shape)}.  Tensor sizes: "
                                f"{list(value.shape)}")
         target.copy_(value)

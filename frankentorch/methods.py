@@ -11,7 +11,7 @@ from typing import Any
 
 from .ops import call, pointwise
 from .ops.call import is_tensor
-from .ops.define import API, Entry
+from .ops.define import API
 from .tensor import Tensor
 
 F = {name: entry.function for name, entry in API.items()}
@@ -124,6 +124,3 @@ def _ints(args: tuple[Any, ...]) -> tuple[int, ...]:
     from .ops.movement import int_args
 
     return int_args(args)
-
-
-_ = Entry

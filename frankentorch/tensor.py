@@ -20,7 +20,7 @@ from .ops import call, record
 from .ops.define import API
 from .ops.movement import as_strided_row, as_strided_scatter_row
 from .ops.pointwise import clone_row
-from .ops.record import Sig, Value, emit, grad_mode, make_sig, state, wrap
+from .ops.record import Value, emit, grad_mode, make_sig, state, wrap
 from .ops.types import TensorType, dense_type, is_contiguous, tensor_type
 from .runtime import tape
 from .runtime.memory import Buffer
@@ -96,9 +96,11 @@ class Tensor(metaclass=TensorMeta):
     @staticmethod
     def _make_subclass(cls: type, data: Any, require_grad: bool = False) -> Any:
         """A tensor of class `cls` on the storage of `data`."""
-        source = data.detach()
         t = Tensor.__new__(cls)
-        t._adopt(source)
+        if data._root is None and data._node is None and data._own is None:
+            t._take_over(data)
+        else:
+            t._adopt(data.detach())
         if require_grad:
             t.requires_grad_(True)
         return t
@@ -117,8 +119,19 @@ class Tensor(metaclass=TensorMeta):
         if root is None:
             return self
         while root._moved is not None:
+            if root._detached and self._family is None and root is not self:
+                self._family = root
             self._root = root = root._moved
         return root
+
+    def _take_over(self, source: Tensor) -> None:
+        """Become the home of the storage of `source`, which turns into a detached handle on it: a parameter is written at each
+        step, and a home is written without a copy around the write."""
+        self._value, self._vc = source._value, source._storage_counter()
+        if source._meta:
+            self._meta = True
+        source._root = source._moved = self
+        source._detached, source._soff, source._seen = True, 0, self._vc.writes  # type: ignore[union-attr]
 
     def _storage_counter(self) -> Version:
         root = self._home()
@@ -1250,4 +1263,3 @@ def frombuffer(buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, req
 
 
 record.install(Window, Tensor, tape.attach)
-_: Any = Sig

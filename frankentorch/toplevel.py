@@ -6,7 +6,6 @@ from typing import Any
 
 from . import dtypes
 from .ops.call import is_tensor
-from .ops.record import state
 from .runtime.window import cut_here
 
 __all__ = ["are_deterministic_algorithms_enabled", "broadcast_shapes", "compile", "get_num_interop_threads", "get_num_threads",
@@ -178,6 +177,3 @@ def compile(model: Any = None, *, fullgraph: bool = False, dynamic: Any = None, 
     from .compiler import compile as compile_
 
     return compile_(model, fullgraph=fullgraph, dynamic=dynamic, backend=backend, mode=mode, options=options, disable=disable)
-
-
-_ = state

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -232,8 +231,7 @@ class Function(metaclass=FunctionMeta):
             tensors = [o for o in final if is_tensor(o)]
             ctx.outs = tuple(o._value.type for o in tensors)
             for nr, o in enumerate(tensors):
-                source = outs[final.index(o)] if False else o
-                if differentiable(o._value.type) and id(source) not in skip and id(outs[[k for k, f in enumerate(final) if f is o][0]]) not in skip:
+                if differentiable(o._value.type) and id(o) not in skip and id(outs[[k for k, f in enumerate(final) if f is o][0]]) not in skip:
                     if o._requires_leaf and id(o) in dirty:
                         raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
                     o._node, o._nr = ctx, nr
@@ -266,6 +264,3 @@ class _Refuse(Function):
     @staticmethod
     def backward(ctx: Any, *grad: Any) -> Any:
         raise RuntimeError("trying to differentiate twice a function that was marked with @once_differentiable")
-
-
-_ = itertools

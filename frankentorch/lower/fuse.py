@@ -64,7 +64,6 @@ def keepdim_shape(sig: Sig) -> tuple[int, ...]:
 
 def needed(instrs: Sequence[Instr], outputs: Sequence[int]) -> set[int]:
     """Instructions that an output or an effect depends on."""
-    starts = slot_starts(instrs)
     made_by = [k for k, (sig, _) in enumerate(instrs) for _ in sig.outs]
     keep: set[int] = set()
     stack = [made_by[s] for s in outputs]
@@ -74,7 +73,6 @@ def needed(instrs: Sequence[Instr], outputs: Sequence[int]) -> set[int]:
         if k not in keep:
             keep.add(k)
             stack.extend(made_by[a] for a in instrs[k][1])
-    _ = starts
     return keep
 
 
@@ -203,7 +201,7 @@ def _fits(g: Group, instrs: Sequence[Instr], k: int, args: Sequence[int], at: in
             return False
         if g.dims is not None and g.dims != sig.attrs[0]:
             return False
-        if g.dims is None and _ambiguous(g, sig.attrs[0]):
+        if not sig.attrs[0]:
             return False
     else:
         shape = sig.outs[0].shape
@@ -215,7 +213,3 @@ def _fits(g: Group, instrs: Sequence[Instr], k: int, args: Sequence[int], at: in
         if operand.shape != made_by_shape:
             return False
     return True
-
-
-def _ambiguous(g: Group, dims: tuple[int, ...]) -> bool:
-    return not dims

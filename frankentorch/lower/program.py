@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import NotImplementedYet
 from ..ops.record import Sig
 from ..ops.table import ROWS, Kind
-from ..ops.types import TensorType, broadcast_strides, contiguous_strides
+from ..ops.types import TensorType, broadcast_strides
 from .fuse import Group, Instr, form_groups, reduction_of, slot_starts
 from .kernel import Lowered, Ptr, Scalar
 from .plan import Entry, Place, Plan
@@ -328,7 +328,6 @@ class _Builder:
         out_of: dict[int, int] = {}
         outputs: list[tuple[int, int, int]] = []
         leaf_views: list[tuple[int, int, int]] = []
-        donated = dict(self.donated)
         for s in self.live:
             root, offset = self.base(s)
             if root in self.leaf_number:
@@ -365,7 +364,6 @@ class _Builder:
                 places.append(Place("out", out_of[b]))
             else:
                 places.append(Place("arena", at[b]))
-        _ = (donated, contiguous_strides)
         return Plan(self.entries, places, outs, arena, outputs, leaf_views, self.donated, self.counts)
 
 

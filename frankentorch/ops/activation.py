@@ -5,14 +5,13 @@ A rule of its own saves what torch saves (the output of softmax, not its exponen
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from .. import dtypes
 from . import call
 from .call import wrap_dim
 from .define import composite
-from .pointwise import abs_, eq, erf, exp, expm1, isinf, log, log1p, maximum, minimum, sigmoid, tanh, where
+from .pointwise import abs_, erf, exp, expm1, log, log1p, maximum, minimum, sigmoid, tanh, where
 from .record import emit
 from .reduce import amax_row, sum_row
 
@@ -264,6 +263,3 @@ def glu(input: Any, dim: int = -1) -> Any:
     if n % 2:
         raise RuntimeError(f"Halving dimension must be even, but dimension {d} is size {n}")
     return input.narrow(d, 0, n // 2) * sigmoid(input.narrow(d, n // 2, n // 2))
-
-
-_ = (eq, isinf, math)

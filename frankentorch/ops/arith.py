@@ -13,21 +13,11 @@ from .pointwise import (
     abs_,
     add_,
     atan2,
-    bitwise_and,
-    bitwise_left_shift,
-    bitwise_not,
-    bitwise_or,
-    bitwise_right_shift,
-    bitwise_xor,
-    ceil,
     conj,
-    copysign,
     cos,
     eq,
     erf,
-    exp,
     exp2,
-    floor,
     floor_divide,
     isinf,
     isnan,
@@ -38,14 +28,11 @@ from .pointwise import (
     lt,
     maximum,
     minimum,
-    mul,
     ne,
     pow_,
     reciprocal,
     rint,
     rsqrt,
-    sigmoid,
-    sign,
     sin,
     sqrt,
     sub_,
@@ -53,7 +40,6 @@ from .pointwise import (
     trunc,
     where,
 )
-from .table import NoGrad
 
 
 def _no_bool_sub(a: Any, b: Any) -> None:
@@ -508,10 +494,6 @@ def resolve_neg(input: Any) -> Any:
     return input
 
 
-for _name, _fn in (("__lshift__", bitwise_left_shift), ("__rshift__", bitwise_right_shift)):
-    pass
-
-
 @api("cross(Tensor input, Tensor other, int? dim=None) -> Tensor")
 def cross(input: Any, other: Any, dim: Any = None) -> Any:
     """The cross product along a dimension of size 3."""
@@ -544,6 +526,3 @@ def kron(input: Any, other: Any) -> Any:
         left += [a.shape[i], 1]
         right += [1, b.shape[i]]
     return (a.reshape(left) * b.reshape(right)).reshape([a.shape[i] * b.shape[i] for i in range(n)])
-
-
-_ = (NoGrad, bitwise_and, bitwise_not, bitwise_or, bitwise_xor, ceil, copysign, exp, floor, mul, sigmoid, sign)

@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
-from . import call
-from .call import infer_pointwise
 from .define import api
 from .record import emit
 from .table import Kind, Row, add_row
@@ -81,6 +79,3 @@ def view_as_complex(input: Any) -> Any:
     if input.ndim == 0 or input.shape[-1] != 2:
         raise RuntimeError("Tensor must have a last dimension of size 2")
     return complex(input.select(-1, 0), input.select(-1, 1))
-
-
-_ = (call, infer_pointwise)

@@ -12,12 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from .. import dtypes
 from . import call
 from .call import is_tensor
 from .define import api, composite, primitive
 from .movement import disown
-from .pointwise import conj, where
+from .pointwise import conj
 from .record import emit
 from .reduce import sum_row
 from .table import Kind
@@ -370,11 +369,8 @@ def _ntuple(v: Any, n: int) -> tuple[int, ...]:
 
 def check_conv(input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int, transposed: bool) -> None:
     """torch's checks of a convolution's arguments."""
-    nd = weight.ndim - 2
     if input.dtype is not weight.dtype:
-        raise RuntimeError(f"Input type ({input.type()}) and weight type ({weight.type()}) should be the same"
-                           .replace("torch.FloatTensor", "float") if False else
-                           f"Input type ({_cname(input)}) and bias type ({_cname(weight)}) should be the same" if bias is not None else
+        raise RuntimeError(f"Input type ({_cname(input)}) and bias type ({_cname(weight)}) should be the same" if bias is not None else
                            f"expected scalar type {input.dtype.scalar_name} but found {weight.dtype.scalar_name}")
     for s in stride:
         if s <= 0:
@@ -397,7 +393,6 @@ def check_conv(input: Any, weight: Any, bias: Any, stride: Any, padding: Any, di
         if [1 for a, b in zip(padded, kernel, strict=True) if a < b]:
             raise RuntimeError(f"Calculated padded input size per channel: ({' x '.join(map(str, padded))}). Kernel size: "
                                f"({' x '.join(map(str, kernel))}). Kernel size can't be greater than actual input size")
-    _ = nd
 
 
 def _cname(t: Any) -> str:
@@ -512,6 +507,3 @@ def _pair(ta: str, a: Any, tb: str, b: Any, keep: str) -> tuple[str, Any]:
     pb = b.permute([tb.index(c) for c in batch + summed + right]).reshape(n_of(batch), n_of(summed), n_of(right))
     out = emit(bmm_row, (pa, pb)) if batch else emit(mm_row, (pa.squeeze(0), pb.squeeze(0)))
     return "".join(batch + left + right), out.reshape([sizes[c] for c in batch + left + right])
-
-
-_ = (dtypes, where)

@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import device as devices
 from .. import dtypes
-from . import call, record
+from . import call
 from .call import is_tensor, number
 from .define import api, composite, primitive
 from .pointwise import where
@@ -250,4 +250,3 @@ for _name in ("zeros", "ones", "empty"):
     from .define import API
 
     API[_name].function = _kw(API[_name].function)
-_ = record

@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import dtypes
 from . import call
-from .call import compare, infer_pointwise, int_to_float, no_bool, same
+from .call import compare, int_to_float, no_bool, same
 from .define import binary, finish, unary
 from .record import emit
 from .table import Kind, NoGrad, Row, add_row
@@ -414,4 +414,3 @@ logaddexp = _math2("logaddexp", "log(e**input + e**other).", np.logaddexp, lambd
 copysign = binary("copysign(Tensor input, Tensor other) -> Tensor", doc="|input| with the sign of other.", ref=np.copysign,
                   lane=lambda L, a, b: L.copysign(a, b), promote=int_to_float, samples=(0.5, 3.0),
                   vjp=lambda g, a, b, out: (g * sign(out / a), g * 0))
-_ = infer_pointwise

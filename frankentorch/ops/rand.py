@@ -20,7 +20,6 @@ from .create import finish as finish_constructor
 from .create import full_of, sizes
 from .define import api, composite, primitive
 from .movement import as_strided_row
-from .pointwise import where
 from .record import Scalar, emit, state
 from .table import Kind, NoGrad
 from .types import dense_type, fastest_first, scalar_type, tensor_type
@@ -525,6 +524,3 @@ def get_rng_state() -> Any:
 def set_rng_state(new_state: Any) -> None:
     """Set the default generator's state."""
     default_generator.set_state(new_state)
-
-
-_ = where

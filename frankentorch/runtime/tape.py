@@ -20,7 +20,7 @@ from ..ops import call, record
 from ..ops.movement import sum_to
 from ..ops.record import Scalar, Sig, Trace, Value, emit, grad_mode, push, state, tracing, wrap
 from ..ops.table import Kind
-from ..ops.types import TensorType, dense_type, tensor_type
+from ..ops.types import TensorType, dense_type
 
 _sequence = itertools.count()
 LOW = (dtypes.bfloat16, dtypes.float16)
@@ -478,6 +478,3 @@ def _pack(node: Node, needed: Sequence[tuple[str, int]], tensors: Sequence[Any],
         return tuple(got)
 
     node.packed = unpack
-
-
-_ = (record, tensor_type)
