@@ -1123,7 +1123,7 @@ def construct(data: Any, dtype: Any = None) -> Tensor:
     if isinstance(data, Tensor):
         t = data.detach().clone()
         return t if dtype is None else t.to(dtype)
-    if isinstance(data, np.ndarray) or isinstance(data, np.generic):
+    if isinstance(data, (np.ndarray, np.generic)):
         return from_array(np.asarray(data), dtype)
     shape, flat = _flatten(data)
     if dtype is None:

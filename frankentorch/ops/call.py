@@ -56,7 +56,7 @@ def infer_pointwise(out_dtype: Callable[[DType], DType]) -> Callable[..., Any]:
 
 
 _PLANS: dict[tuple[Any, ...], Any] = {}
-TO: Row
+TO: Any = None  # the row of conversions, set by the file that defines it
 
 
 def cast(t: Any, dtype: DType) -> Any:

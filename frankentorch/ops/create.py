@@ -197,7 +197,7 @@ def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, layout: Any
         return finish(full_of((1,), start, dtype), device, requires_grad)
     i = iota((steps,), 0, dtypes.int64)
     fi, back = call.cast(i, work), call.cast(steps - 1 - i, work)
-    step = float(np.float32((end - start)) / np.float32(steps - 1)) if work is dtypes.float32 else (end - start) / max(steps - 1, 1)
+    step = float(np.float32(end - start) / np.float32(steps - 1)) if work is dtypes.float32 else (end - start) / max(steps - 1, 1)
     t = where(i < steps // 2, start + step * fi, end - step * back)
     return finish(call.cast(t, dtype), device, requires_grad)
 

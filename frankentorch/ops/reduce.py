@@ -253,8 +253,7 @@ def _arg(row: Row, input: Any, dim: Any, keepdim: bool) -> Any:
         if input.numel() == 0:
             raise IndexError(f"{row.name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the "
                              "'dim' argument.")
-        out = emit(row, (input,), (tuple(range(input.ndim)), bool(keepdim)))
-        return out
+        return emit(row, (input,), (tuple(range(input.ndim)), bool(keepdim)))
     d = wrap_dim(dim, input.ndim)
     _nonempty(row.name, input, (d,))
     return emit(row, (input,), ((d,) if input.ndim else (), bool(keepdim)))
