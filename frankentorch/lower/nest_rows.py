@@ -74,7 +74,7 @@ def _words(canon: Canon, buffers: Sequence[int], classes: dict[int, str], pointe
     words |= {f"size{a}": size for a, size in enumerate(canon.kept) if a}
     words["n"], words["rows"] = canon.n, canon.rows
     if len(canon.reduced) > 1:
-        words |= {f"size{rank + a}": size for a, size in enumerate(canon.reduced) if a}
+        words |= {f"size{rank + a}": max(size, 1) for a, size in enumerate(canon.reduced) if a}
     for k in buffers:
         strides = canon.strides[k] or ()
         words |= {f"s{k}_{a}": s for a, s in enumerate(strides) if s and (a != inner or classes[k] == "strided")}
