@@ -22,6 +22,7 @@ from .passes.decompose import Decompose
 from .passes.fuse import Fuse
 from .passes.grad import Grad
 from .passes.lower_to_loops import LowerToLoops
+from .passes.own_results import OwnResults
 from .passes.simplify import Simplify
 
 STAGES = ("ft", "grad", "fused", "loops", "llvm")
@@ -32,6 +33,7 @@ PIPELINE: tuple[tuple[str, type[ModulePass]], ...] = (
     ("fused", Simplify),
     ("fused", Cse),
     ("fused", Dce),
+    ("fused", OwnResults),
     ("fused", Fuse),
     ("loops", LowerToLoops),
 )

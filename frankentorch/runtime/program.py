@@ -185,45 +185,24 @@ def compile_plan(instrs: list[tuple[Sig, tuple[int, ...]]], live: tuple[int, ...
     from ..ir import build as ir_build
     from ..ir import pipeline
     from ..lower.program import build_plan
-    from ..ops.movement import contiguous_strides
-    from ..ops.pointwise import clone_row
-    from ..ops.record import make_sig
 
     module = ir_build.to_module(instrs, list(live))
     pipeline.optimise(module)
     recorded = ir_build.from_module(module)
-    after = list(recorded.instrs)
-    starts = [0]
-    for sig, _ in after:
-        starts.append(starts[-1] + len(sig.outs))
-    leaf_numbers = [k for k, (sig, _) in enumerate(instrs) if sig.row.kind is Kind.LEAF]
-    first_slots = {}
+    new_live = recorded.outputs
+    leaf_of_slot: dict[int, int] = {}
     at = 0
-    for k, (sig, _) in enumerate(instrs):
-        first_slots[k] = at
+    for sig, _ in instrs:
+        if sig.row.kind is Kind.LEAF:
+            leaf_of_slot[at] = len(leaf_of_slot)
         at += len(sig.outs)
-    leaf_of_slot = {first_slots[k]: i for i, k in enumerate(leaf_numbers)}
-    views = {starts[k] for k, (sig, _) in enumerate(after) if sig.row.view is not None}
-    new_live: list[int] = []
-    types = [t for sig, _ in after for t in sig.outs]
-    taken: set[int] = set()
-    for slot in recorded.outputs:
-        # Two tensors never share memory by accident: a value that equal work merged, or a leaf itself, is copied.
-        if slot in taken or (slot < len(recorded.leaves) and slot not in views):
-            t = types[slot]
-            sig = make_sig(clone_row, (t,), (t.strides if t.dense else contiguous_strides(t.shape),))
-            after.append((sig, (slot,)))
-            slot = len(types)
-            types.append(sig.outs[0])
-        taken.add(slot)
-        new_live.append(slot)
     moved = {new_live[live.index(new)]: leaf_of_slot[old] for new, old in donors.items() if new in live}
-    plan = build_plan(after, new_live, moved, tier, threads)
+    plan = build_plan(recorded.instrs, new_live, moved, tier, threads)
     back = dict(zip(new_live, live, strict=True))
     plan.outputs = [(back[s], i, o) for s, i, o in plan.outputs]
     plan.leaf_views = [(back[s], i, o) for s, i, o in plan.leaf_views]
     plan.donated = [(back.get(s, s), i) for s, i in plan.donated]
-    numbers = dict(enumerate(recorded.numbers, len(leaf_numbers)))
+    numbers = dict(enumerate(recorded.numbers, len(leaf_of_slot)))
     if numbers:
         for e in plan.entries:
             e.words = [_literal(numbers[w[1]]) if isinstance(w, tuple) and w[0] == "scalar" and w[1] in numbers else w for w in e.words]
