@@ -96,16 +96,16 @@ def asks_gradients(module: ModuleOp) -> bool:
 
 
 def objects(module: ModuleOp, tier: str = "", threads: int = 1) -> list[Object]:
-    """The LLVM modules of a module at stage "loops", in the order of first call, each once.
+    """The LLVM modules of a module at stage "loops", each once, in order of their first call.
 
     `threads` is the hint that contraction templates take for their work units; `tier` a CPU tier, this process's when empty.
     """
     from ..lower.loops import KernelOp
-    from ..lower.program import build_plan, lane_of
+    from ..lower.program import lane_of
     from ..lower.translate import translate_kernel
-    from ..ops.record import leaf_sig
     from ..runtime.jit import current_tier
     from ..runtime.objects import key_of
+    from .memory_use import template_plan
     from .template_op import LoopsOp, TemplateOp
 
     tier = tier or current_tier()
@@ -113,15 +113,11 @@ def objects(module: ModuleOp, tier: str = "", threads: int = 1) -> list[Object]:
     found: dict[str, str] = {}
     for op in verify.main(module).body.block.ops:
         if isinstance(op, LoopsOp):
-            for call in op.calls.data:
-                if call[0] not in found:
-                    found[call[0]] = translate_kernel(kernels[call[0]], lane_of)
+            for symbol, units, *_ in op.calls.data:
+                if units and symbol not in found:
+                    found[symbol] = translate_kernel(kernels[symbol], lane_of)
         elif isinstance(op, TemplateOp):
-            sig = op.sig
-            leaves = [(leaf_sig(t), ()) for t in sig.types]
-            n = len(leaves)
-            plan = build_plan([*leaves, (sig, tuple(range(n)))], list(range(n, n + len(sig.outs))), {}, tier, threads)
-            for entry in plan.entries:
+            for entry in template_plan(op, tier, threads).entries:
                 found.setdefault(entry.symbol, entry.text)
     return [Object(symbol, text, key_of(text)) for symbol, text in found.items()]
 
