@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from . import dtypes
 from .ops import call, pointwise
 from .ops.call import is_tensor
 from .ops.define import API
@@ -84,8 +85,23 @@ BINARY = {
 COMPARE = ("eq", "ne", "lt", "le", "gt", "ge")
 
 
+CONVERSIONS = {"float": "float32", "double": "float64", "half": "float16", "bfloat16": "bfloat16", "int": "int32", "long": "int64",
+               "short": "int16", "char": "int8", "byte": "uint8", "bool": "bool", "cfloat": "complex64", "cdouble": "complex128"}
+
+
+def _conversion(name: str, dtype: dtypes.dtype) -> Callable[..., Any]:
+    def method(self: Tensor, memory_format: Any = None) -> Tensor:
+        return self.to(dtype, memory_format=memory_format)
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"The tensor as {dtype}."
+    return method
+
+
 def bind() -> None:
     """Fill the class."""
+    for name, target in CONVERSIONS.items():
+        setattr(Tensor, name, _conversion(name, dtypes.by_name(target)))
     for name, entry in API.items():
         if entry.method and not hasattr(Tensor, name) or entry.method and name in ("type",) and False:
             setattr(Tensor, name, entry.function)
@@ -102,11 +118,10 @@ def bind() -> None:
             setattr(Tensor, f"__i{op}__", _operator(getattr(Tensor, name + "_")))
     for op in COMPARE:
         setattr(Tensor, f"__{op}__", _operator(F[op]))
-    Tensor.__neg__ = lambda self: F["neg"](self)  # type: ignore[attr-defined]
-    Tensor.__pos__ = lambda self: F["positive"](self)  # type: ignore[attr-defined]
-    Tensor.__abs__ = lambda self: F["abs"](self)  # type: ignore[attr-defined]
-    Tensor.__invert__ = lambda self: pointwise.bitwise_not(self)  # type: ignore[attr-defined]
-    Tensor.__hash__ = object.__hash__  # type: ignore[method-assign]
+    setattr(Tensor, "__neg__", lambda self: F["neg"](self))
+    setattr(Tensor, "__pos__", lambda self: F["positive"](self))
+    setattr(Tensor, "__abs__", lambda self: F["abs"](self))
+    setattr(Tensor, "__invert__", lambda self: pointwise.bitwise_not(self))
     Tensor.repeat = lambda self, *r: F["repeat"](self, _ints(r))  # type: ignore[attr-defined]
     Tensor.nonzero_static = None  # type: ignore[attr-defined]
     del Tensor.nonzero_static  # type: ignore[attr-defined]
@@ -116,8 +131,8 @@ def bind() -> None:
         setattr(Tensor, name, method)
     from .indexing import getitem, setitem
 
-    Tensor.__getitem__ = getitem  # type: ignore[attr-defined]
-    Tensor.__setitem__ = setitem  # type: ignore[attr-defined]
+    setattr(Tensor, "__getitem__", getitem)
+    setattr(Tensor, "__setitem__", setitem)
 
 
 def _ints(args: tuple[Any, ...]) -> tuple[int, ...]:

@@ -60,6 +60,29 @@ class Tensor(metaclass=TensorMeta):
     _is_param = False
     _hooks_table: Any = None
     _retain = False
+    if TYPE_CHECKING:
+        # Methods and operators are bound from the op table (methods.py).
+        def __getattr__(self, name: str) -> Any: ...
+        def __getitem__(self, key: Any) -> Any: ...
+        def __setitem__(self, key: Any, value: Any) -> None: ...
+        def __neg__(self) -> Any: ...
+        def __pos__(self) -> Any: ...
+        def __invert__(self) -> Any: ...
+        def __abs__(self) -> Any: ...
+        def __add__(self, other: Any) -> Any: ...
+        def __radd__(self, other: Any) -> Any: ...
+        def __sub__(self, other: Any) -> Any: ...
+        def __rsub__(self, other: Any) -> Any: ...
+        def __mul__(self, other: Any) -> Any: ...
+        def __rmul__(self, other: Any) -> Any: ...
+        def __truediv__(self, other: Any) -> Any: ...
+        def __rtruediv__(self, other: Any) -> Any: ...
+        def __matmul__(self, other: Any) -> Any: ...
+        def __and__(self, other: Any) -> Any: ...
+        def __or__(self, other: Any) -> Any: ...
+        def __lt__(self, other: Any) -> Any: ...
+        def __gt__(self, other: Any) -> Any: ...
+
     __array_priority__ = 1000
     __hash__ = object.__hash__
 
@@ -642,42 +665,6 @@ class Tensor(metaclass=TensorMeta):
 
     def cuda(self, device: Any = None, non_blocking: bool = False, memory_format: Any = None) -> Tensor:
         raise AssertionError("Torch not compiled with CUDA enabled")
-
-    def float(self, memory_format: Any = None) -> Tensor:
-        return self.to(dtypes.float32)
-
-    def double(self, memory_format: Any = None) -> Tensor:
-        return self.to(dtypes.float64)
-
-    def half(self, memory_format: Any = None) -> Tensor:
-        return self.to(dtypes.float16)
-
-    def bfloat16(self, memory_format: Any = None) -> Tensor:
-        return self.to(dtypes.bfloat16)
-
-    def int(self, memory_format: Any = None) -> Tensor:
-        return self.to(dtypes.int32)
-
-    def long(self, memory_format: Any = None) -> Tensor:
-        return self.to(dtypes.int64)
-
-    def short(self, memory_format: Any = None) -> Tensor:
-        return self.to(dtypes.int16)
-
-    def char(self, memory_format: Any = None) -> Tensor:
-        return self.to(dtypes.int8)
-
-    def byte(self, memory_format: Any = None) -> Tensor:
-        return self.to(dtypes.uint8)
-
-    def bool(self, memory_format: Any = None) -> Tensor:
-        return self.to(dtypes.bool_)
-
-    def cfloat(self) -> Tensor:
-        return self.to(dtypes.complex64)
-
-    def cdouble(self) -> Tensor:
-        return self.to(dtypes.complex128)
 
     def type_as(self, other: Tensor) -> Tensor:
         return self.to(other.dtype)

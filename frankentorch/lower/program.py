@@ -146,7 +146,10 @@ class _Builder:
         if not outputs:
             return
         self.count("nest")
-        operands, number, steps, where = [], {}, [], []
+        operands: list[Operand] = []
+        number: dict[int, int] = {}
+        steps: list[Step] = []
+        where: list[Any] = []
         for k in g.members:
             for a in self.instrs[k][1]:
                 if a in number or self.made_by[a] in members and self.base(a)[0] == a:
@@ -343,7 +346,8 @@ class _Builder:
                 outs.append(max(self.sizes[b], self.types[root].nbytes))
             outputs.append((s, out_of[b], offset))
         places: list[Place] = []
-        arena, taken = 0, []
+        arena = 0
+        taken: list[tuple[int, int, int]] = []
         order = sorted((b for b in range(len(self.sizes)) if b not in out_of and self.kinds[b][0] == "temp"), key=lambda b: self.first[b])
         at: dict[int, int] = {}
         for b in order:

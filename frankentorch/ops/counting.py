@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 from .. import dtypes
 from . import call
@@ -66,6 +66,41 @@ def histc(input: Any, bins: int = 100, min: float = 0, max: float = 0) -> Any:
     place = where(inside, where(place >= bins, bins - 1, place), bins)
     counts = emit(index_add_row, (full_of((bins + 1,), 0, dtypes.float64), place, full_of(x.shape, 1, dtypes.float64)), (0,))
     return call.cast(counts.narrow(0, 0, bins), dtype)
+
+
+class Histogram(NamedTuple):
+    hist: Any
+    bin_edges: Any
+
+
+Histogram.__name__ = Histogram.__qualname__ = "histogram"
+Histogram.__module__ = "torch.return_types"
+
+
+@api("histogram(Tensor input, Tensor bins, *, float[]? range=None, Tensor? weight=None, bool density=False) -> (Tensor, Tensor)", out=False)
+def histogram(input: Any, bins: Any, *, range: Any = None, weight: Any = None, density: bool = False) -> Any:
+    """(counts or total weights, edges) of bins that hold their lower edge; the last holds both. `density` makes the area one."""
+    from .create import linspace
+
+    if input.dtype not in (dtypes.float32, dtypes.float64):
+        raise NotImplementedError(f"\"histogram_cpu\" not implemented for '{input.dtype.scalar_name}'")
+    x = input.reshape(-1).detach()
+    if is_tensor(bins):
+        edges = bins
+    else:
+        if bins <= 0:
+            raise RuntimeError(f"torch.histogram(): bins must be > 0, but got {bins} for dimension 0")
+        lo, hi = _edges("torch.histogram()", x, *(range or (0.0, 0.0))) if x.numel() or range else (0.0, 1.0)
+        edges = linspace(lo, hi, bins + 1, dtype=input.dtype)
+    count = edges.shape[0] - 1
+    at = emit(searchsorted_row, (edges, x), (True, False)) - 1
+    inside = (x >= edges[0]) & (x <= edges[-1])
+    place = where(inside, where(at >= count, count - 1, at), count)
+    shares = full_of(x.shape, 1, input.dtype) if weight is None else weight.reshape(-1)
+    hist = emit(index_add_row, (full_of((count + 1,), 0, input.dtype), place, shares), (0,)).narrow(0, 0, count)
+    if density:
+        hist = hist / (edges.narrow(0, 1, count) - edges.narrow(0, 0, count)) / hist.sum()
+    return Histogram(hist, edges)
 
 
 # Distinct values ---------------------------------------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ def sizes(args: tuple[Any, ...], size: Any = None) -> tuple[int, ...]:
         args = (size,)
     if len(args) == 1 and not isinstance(args[0], int) and not hasattr(args[0], "__index__"):
         args = tuple(args[0])
-    out = []
+    out: list[int] = []
     for a in args:
         if isinstance(a, float):
             raise TypeError(f"empty(): argument 'size' must be tuple of ints, but found element of type float at pos {len(out)}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol, cast
 
 from .. import dtypes
 from . import call, record
@@ -22,8 +22,17 @@ def _out_dtype(promote: Callable[[Any], tuple[Any, Any]]) -> Callable[[Any], Any
     return lambda d: promote(d)[1]
 
 
+class OpFunction(Protocol):
+    """A torch function that knows its row."""
+
+    row: Row
+    __name__: str
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+
+
 def unary(schema: str, *, doc: str, ref: Any, lane: Any, vjp: Any, promote: Any = same, traits: Sequence[str] = (), samples: Any = (-3.0, 3.0),
-          inplace: bool = True, method: bool = True, aliases: Sequence[str] = (), public: bool = True) -> Callable[..., Any]:
+          inplace: bool = True, method: bool = True, aliases: Sequence[str] = (), public: bool = True) -> OpFunction:
     """A pointwise row of one tensor. Its function takes ``out=``."""
     row = add_row(Row(schema_name(schema), Kind.POINTWISE, schema, doc, infer=infer_pointwise(_out_dtype(promote)), ref=ref, lane=lane, vjp=vjp,
                       promote=promote, traits=frozenset(traits), samples=samples, inplace=inplace, method=method, aliases=tuple(aliases), public=public))
@@ -36,7 +45,7 @@ def unary(schema: str, *, doc: str, ref: Any, lane: Any, vjp: Any, promote: Any 
 
 
 def binary(schema: str, *, doc: str, ref: Any, lane: Any, vjp: Any, promote: Any = same, traits: Sequence[str] = (), samples: Any = (-3.0, 3.0),
-           inplace: bool = True, method: bool = True, aliases: Sequence[str] = (), public: bool = True) -> Callable[..., Any]:
+           inplace: bool = True, method: bool = True, aliases: Sequence[str] = (), public: bool = True) -> OpFunction:
     """A pointwise row of two operands, either of which may be a number."""
     row = add_row(Row(schema_name(schema), Kind.POINTWISE, schema, doc, infer=infer_pointwise(_out_dtype(promote)), ref=ref, lane=lane, vjp=vjp,
                       promote=promote, traits=frozenset(traits), samples=samples, inplace=inplace, method=method, aliases=tuple(aliases), public=public))
@@ -55,7 +64,7 @@ def primitive(schema: str, kind: Kind, *, doc: str, infer: Any, ref: Any, vjp: A
                        samples=samples, attrs=attrs, view=view, public=public))
 
 
-def finish(row: Row, function: Callable[..., Any]) -> Callable[..., Any]:
+def finish(row: Row, function: Callable[..., Any]) -> OpFunction:
     function.__name__ = function.__qualname__ = row.name
     function.__doc__ = row.doc
     function.row = row  # type: ignore[attr-defined]
@@ -63,7 +72,7 @@ def finish(row: Row, function: Callable[..., Any]) -> Callable[..., Any]:
     API[row.name] = Entry(row.name, function, row.method, row.inplace, row.schema)
     for alias in row.aliases:
         API[alias] = Entry(alias, function, row.method, row.inplace, row.schema)
-    return function
+    return cast(OpFunction, function)
 
 
 class Entry:
@@ -108,7 +117,7 @@ LOW = (dtypes.bfloat16, dtypes.float16)
 
 
 def composite(schema: str, *, doc: str = "", vjp: Any = None, opmath: bool = True, method: bool = True, inplace: bool = False,
-              aliases: Sequence[str] = (), public: bool = True, out: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+              aliases: Sequence[str] = (), public: bool = True, out: bool = True) -> Callable[[Callable[..., Any]], OpFunction]:
     """A Python function over other ops.
 
     The rounding unit is the public op: with `opmath`, low-precision floats are computed in float32 and rounded once. With `vjp` the
@@ -116,8 +125,9 @@ def composite(schema: str, *, doc: str = "", vjp: Any = None, opmath: bool = Tru
     """
     name = schema_name(schema)
 
-    def register(fn: Callable[..., Any]) -> Callable[..., Any]:
-        tensors, attrs = [], []
+    def register(fn: Callable[..., Any]) -> OpFunction:
+        tensors: list[str] = []
+        attrs: list[str] = []
         params = inspect.signature(fn).parameters
         annotated = {n: t for t, n in _params(schema)}
         for p in params:
@@ -137,7 +147,7 @@ def composite(schema: str, *, doc: str = "", vjp: Any = None, opmath: bool = Tru
         row.function = final
         for n in (name, *aliases):
             API[n] = Entry(n, final, method, inplace, schema, public)
-        return final
+        return cast(OpFunction, final)
 
     return register
 

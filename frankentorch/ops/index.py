@@ -377,6 +377,19 @@ def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: Any = 1) 
     return accumulate(index_add_row, input, (index, source if alpha == 1 else source * alpha), (d,))
 
 
+@api("index_reduce(Tensor input, int dim, Tensor index, Tensor source, str reduce, *, bool include_self=True) -> Tensor", inplace=True)
+def index_reduce(input: Any, dim: int, index: Any, source: Any, reduce: str, *, include_self: bool = True) -> Any:
+    """`input` with slice j of source combined into slice index[j]: prod, mean, amax or amin."""
+    if reduce not in ("prod", "mean", "amax", "amin"):
+        raise RuntimeError(f"index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got {reduce}.")
+    d = wrap_dim(dim, input.ndim)
+    n = source.shape[d] if source.ndim > d else 1
+    if index.numel() != n:
+        raise RuntimeError(f"index_reduce_(): Number of indices ({index.numel()}) should be equal to source.size(dim): ({n}), for dim: {d}")
+    spread = index.reshape([-1 if k == d else 1 for k in range(source.ndim)]).expand(source.shape)
+    return _named(scatter_reduce(input, d, spread, source, reduce, include_self=include_self), "IndexReduceBackward0")
+
+
 @api("index_copy(Tensor input, int dim, Tensor index, Tensor source) -> Tensor", inplace=True)
 def index_copy(input: Any, dim: int, index: Any, source: Any) -> Any:
     """`input` with slice index[j] replaced by slice j of source."""
@@ -458,4 +471,4 @@ def embedding(weight: Any, indices: Any, padding_idx: int = -1, scale_grad_by_fr
     return emit(index_select_row, (weight, indices.reshape(-1)), (0,)).reshape(*indices.shape, weight.shape[1])
 
 
-from . import counting, grids, masked  # noqa: E402, F401 (their functions register themselves)
+from . import counting, grids, masked, regions  # noqa: E402, F401 (their functions register themselves)

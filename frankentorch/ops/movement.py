@@ -230,9 +230,9 @@ expand_row = movement("expand(Tensor input, int[] size) -> Tensor", "Repeat dime
 slice_row = movement("slice(Tensor input, int dim, int start, int length, int step) -> Tensor", "Every step-th index of a dimension.", _slice,
                      _slice_vjp)
 select_row = movement("select(Tensor input, int dim, int index) -> Tensor", "One index of a dimension.", _select, _select_vjp)
-unsqueeze_row = movement("unsqueeze(Tensor input, int dim) -> Tensor", "A new dimension of size one.", _unsqueeze,
+unsqueeze_row: Row = movement("unsqueeze(Tensor input, int dim) -> Tensor", "A new dimension of size one.", _unsqueeze,
                          lambda g, x, out, dim: (emit(squeeze_row, (g,), ((dim,),)),))
-squeeze_row = movement("squeeze(Tensor input, int[] dims) -> Tensor", "Drop dimensions of size one.", _squeeze,
+squeeze_row: Row = movement("squeeze(Tensor input, int[] dims) -> Tensor", "Drop dimensions of size one.", _squeeze,
                        lambda g, x, out, dims: (reshape_like(g, x.shape),))
 view_row = movement("view(Tensor input, int[] size) -> Tensor", "The same memory in another shape.", _view,
                     lambda g, x, out, size: (reshape_like(g, x.shape),))
@@ -241,7 +241,7 @@ as_strided_row = movement("as_strided(Tensor input, int[] size, int[] stride, in
 diagonal_row = movement("diagonal(Tensor input, int offset, int dim1, int dim2) -> Tensor", "A diagonal as the last dimension.", _diagonal,
                         _diagonal_vjp)
 unfold_row = movement("unfold(Tensor input, int dim, int size, int step) -> Tensor", "Sliding windows of a dimension.", _unfold, _unfold_vjp)
-flip_row = movement("flip_view(Tensor input, int[] dims) -> Tensor", "Reversed dimensions, by negative strides (inside only).", _flip,
+flip_row: Row = movement("flip_view(Tensor input, int[] dims) -> Tensor", "Reversed dimensions, by negative strides (inside only).", _flip,
                     lambda g, x, out, dims: (emit(flip_row, (g,), (dims,)),), "FlipBackward0")
 
 

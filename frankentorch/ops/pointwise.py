@@ -13,7 +13,7 @@ import numpy as np
 from .. import dtypes
 from . import call
 from .call import compare, int_to_float, no_bool, same
-from .define import binary, finish, unary
+from .define import OpFunction, binary, finish, unary
 from .record import emit
 from .table import Kind, NoGrad, Row, add_row
 from .types import elementwise_type, tensor_type
@@ -79,12 +79,11 @@ neg = unary("neg(Tensor input) -> Tensor", doc="-input.", ref=_int_ref(np.negati
             aliases=("negative",))
 reciprocal = unary("reciprocal(Tensor input) -> Tensor", doc="1 / input.", ref=_int_ref(lambda x: 1 / x),
                    lane=lambda L, x: L.one(x) / x, promote=int_to_float, vjp=lambda g, x, out: (-g * conj(out * out),))
-conj = unary("conj_physical(Tensor input) -> Tensor", doc="The complex conjugate (a real tensor is itself).", ref=np.conj,
+_conj_row = unary("conj_physical(Tensor input) -> Tensor", doc="The complex conjugate (a real tensor is itself).", ref=np.conj,
              lane=lambda L, x: x.conj(), vjp=lambda g, x, out: (conj(g),))
-_conj_row = conj
 
 
-def conj(x: Any) -> Any:  # type: ignore[no-redef]
+def conj(x: Any) -> Any:
     """The conjugate; real values pass through, so that gradient rules may always ask for it."""
     dt = x.dtype
     return _conj_row(x) if dt.is_complex else x
@@ -110,7 +109,7 @@ def _sign_lane(L: Any, x: Any) -> Any:
 
 
 sign = unary("sign(Tensor input) -> Tensor", doc="-1, 0 or 1.", ref=np.sign, lane=_sign_lane, vjp=lambda g, x, out: (g * 0,))
-sgn = unary("sgn(Tensor input) -> Tensor", doc="sign for real tensors, x / |x| for complex ones.", ref=np.sign, lane=_sign_lane,
+sgn: OpFunction = unary("sgn(Tensor input) -> Tensor", doc="sign for real tensors, x / |x| for complex ones.", ref=np.sign, lane=_sign_lane,
             vjp=lambda g, x, out: (g * 0,))
 def _itself(fn: Any) -> Any:
     """torch.positive hands its operand back."""
@@ -337,14 +336,14 @@ signbit = unary("signbit(Tensor input) -> Tensor", doc="Whether the sign bit is 
 
 
 # Rounding ------------------------------------------------------------------------------------------------------------------------
-def _rounding(name: str, doc: str, ref: Any, lane: Any, aliases: tuple[str, ...] = ()) -> Any:
+def _rounding(name: str, doc: str, ref: Any, lane: Any, aliases: tuple[str, ...] = ()) -> OpFunction:
     return unary(f"{name}(Tensor input) -> Tensor", doc=doc, ref=ref, lane=lambda L, x: lane(L, x) if x.ty in ("f32", "f64") else x,
                  vjp=lambda g, x, out: (g * 0,), aliases=aliases)
 
 
-floor = _rounding("floor", "The largest integer not above.", np.floor, lambda L, x: L.floor(x))
+floor: OpFunction = _rounding("floor", "The largest integer not above.", np.floor, lambda L, x: L.floor(x))
 ceil = _rounding("ceil", "The smallest integer not below.", np.ceil, lambda L, x: L.ceil(x))
-trunc = _rounding("trunc", "Towards zero.", np.trunc, lambda L, x: L.trunc(x), ("fix",))
+trunc: OpFunction = _rounding("trunc", "Towards zero.", np.trunc, lambda L, x: L.trunc(x), ("fix",))
 rint = _rounding("rint", "To the nearest integer, ties to even.", np.rint, lambda L, x: L.rint(x))
 
 
@@ -376,13 +375,13 @@ log2 = _math("log2", "The logarithm to base 2.", np.log2, lambda g, x, out: (g /
 log10 = _math("log10", "The logarithm to base 10.", np.log10, lambda g, x, out: (g / (conj(x) * 2.302585092994046),), (0.1, 4.0))
 log1p = _math("log1p", "log(1 + input).", np.log1p, lambda g, x, out: (g / (conj(x) + 1),), (-0.9, 4.0), aliases=("special_log1p",))
 sin = _math("sin", "The sine.", np.sin, lambda g, x, out: (g * conj(cos(x)),))
-cos = _math("cos", "The cosine.", np.cos, lambda g, x, out: (-g * conj(sin(x)),))
+cos: OpFunction = _math("cos", "The cosine.", np.cos, lambda g, x, out: (-g * conj(sin(x)),))
 tan = _math("tan", "The tangent.", np.tan, lambda g, x, out: (g * conj(1 + out * out),), (-1.4, 1.4))
 asin = _math("asin", "The inverse sine.", np.arcsin, lambda g, x, out: (g * conj(rsqrt(1 - x * x)),), (-0.95, 0.95), aliases=("arcsin",))
 acos = _math("acos", "The inverse cosine.", np.arccos, lambda g, x, out: (-g * conj(rsqrt(1 - x * x)),), (-0.95, 0.95), aliases=("arccos",))
 atan = _math("atan", "The inverse tangent.", np.arctan, lambda g, x, out: (g / conj(x * x + 1),), aliases=("arctan",))
 sinh = _math("sinh", "The hyperbolic sine.", np.sinh, lambda g, x, out: (g * conj(cosh(x)),))
-cosh = _math("cosh", "The hyperbolic cosine.", np.cosh, lambda g, x, out: (g * conj(sinh(x)),))
+cosh: OpFunction = _math("cosh", "The hyperbolic cosine.", np.cosh, lambda g, x, out: (g * conj(sinh(x)),))
 tanh = _math("tanh", "The hyperbolic tangent.", np.tanh, lambda g, x, out: (g * conj(1 - out * out),))
 asinh = _math("asinh", "The inverse hyperbolic sine.", np.arcsinh, lambda g, x, out: (g * conj(rsqrt(x * x + 1)),), aliases=("arcsinh",))
 acosh = _math("acosh", "The inverse hyperbolic cosine.", np.arccosh, lambda g, x, out: (g * conj(rsqrt(x * x - 1)),), (1.1, 4.0), aliases=("arccosh",))
@@ -393,7 +392,7 @@ erfinv = _math("erfinv", "The inverse error function.", _special("erfinv"), lamb
                aliases=("special_erfinv",))
 sigmoid = _math("sigmoid", "1 / (1 + e**-input).", _special("expit"), lambda g, x, out: (g * conj((1 - out) * out),), aliases=("special_expit",))
 lgamma = _math("lgamma", "log|Gamma(input)|.", _special("gammaln"), lambda g, x, out: (g * digamma(x),), (0.2, 4.0), aliases=("special_gammaln",))
-digamma = _math("digamma", "The derivative of lgamma.", _special("digamma"), NoGrad("needs polygamma(1), which is not a row yet"), (0.2, 4.0),
+digamma: OpFunction = _math("digamma", "The derivative of lgamma.", _special("digamma"), NoGrad("needs polygamma(1), which is not a row yet"), (0.2, 4.0),
                 aliases=("special_digamma", "special_psi"))
 i0 = _math("i0", "The modified Bessel function of order zero.", _special("i0"), NoGrad("needs i1, which is not a row yet"), aliases=("special_i0",))
 

@@ -76,6 +76,12 @@ class Generator(streams.Generator):
         super().set_state(bytes(new_state))
         return self
 
+    def reference_now(self) -> Any:
+        """The stream in numpy, in the state that the last run left."""
+        from ..lower.random_reference import ReferenceStream
+
+        return ReferenceStream(streams.Generator.get_state(self))
+
     def clone_state(self) -> Generator:
         other = Generator()
         other.set_state(self.state_bytes())
@@ -114,14 +120,6 @@ def _ref(address: Any, *params: Any, kind: str, size: Any, dtype: Any, p_dtype: 
     streams.Generator.set_state(generator, stream.state())
     return np.asarray(raw).view(dtype.np).reshape(size) if dtype.itemsize == np.asarray(raw).dtype.itemsize else np.asarray(raw).reshape(size)
 
-
-def _reference_now(self: Generator) -> Any:
-    from ..lower.random_reference import ReferenceStream
-
-    return ReferenceStream(streams.Generator.get_state(self))
-
-
-Generator.reference_now = _reference_now  # type: ignore[attr-defined]
 
 draw_row = primitive("draw(Scalar state, Tensor[] params, *, str kind, int[] size, ScalarType dtype, str p_dtype) -> Tensor", Kind.RANDOM,
                      doc="Draws of one kind, filling memory in order.", infer=lambda types, attrs: (tensor_type(attrs[2], attrs[1]),), ref=_ref,

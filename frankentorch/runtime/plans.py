@@ -26,7 +26,7 @@ def sources() -> str:
     from blake3 import blake3
 
     here = Path(__file__).parent.parent
-    lines = []
+    lines: list[str] = []
     for room in ("ops", "ir", "ir/passes", "lower", "lower/vmath", "runtime"):
         folder = here / room
         if folder.is_dir():

@@ -100,7 +100,7 @@ class Node:
 
     def saved_tensors(self, rule: Gradient, saved: Sequence[Any]) -> list[Any]:
         """Saved values as tensors that know where they came from."""
-        out = []
+        out: list[Any] = []
         for v, (side, i) in zip(saved, saves(self.sig, self.mask), strict=True):
             if isinstance(v, Scalar):
                 out.append(v)
