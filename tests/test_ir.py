@@ -25,7 +25,7 @@ import frankentorch as torch
 import frankentorch.nn.functional as F
 from frankentorch import dtypes
 from frankentorch.cli.opt import main as opt
-from frankentorch.ir import build, interp, pipeline, verify
+from frankentorch.ir import build, pipeline, verify
 from frankentorch.ir.composites import capture, replay
 from frankentorch.ir.dialect import RowOp, op_class, static, value_type
 from frankentorch.ir.interp import interpret, store
@@ -129,13 +129,6 @@ def array(t: Any) -> np.ndarray:
     return np.array(t._concrete())
 
 
-@pytest.fixture(autouse=True)
-def zero_dimensional_lanes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lanes are at least one-dimensional; a number's result takes its shape back."""
-    lanes = interp._lanes
-    monkeypatch.setattr(interp, "_lanes", lambda row, arrays, attrs, out: np.reshape(lanes(row, arrays, attrs, out), out.shape))
-
-
 def meaning(module: ModuleOp, args: Sequence[Any]) -> list[Any]:
     """What the reference interpreter gives for a module of stages ft to fused."""
     copy = module.clone()
@@ -199,7 +192,7 @@ def test_slots_mean_the_same_after_leaves_move_to_the_front() -> None:
     assert got == build.Recorded([(leaf_sig(f32), ()), (leaf_sig(f32), ()), (neg, (0,)), (sub, (2, 1)), (sub, (1, 0))], [f32, f32], [4, 2], [])
 
 
-@pytest.mark.parametrize("value", [0, 1, -3, True, False, None, 0.0, -0.0, 1e-5, 1e300, -2.5e-7, float("inf"), float("-inf"), "a\"\\\n\x7fé", (), (1, (2.0, "x")),
+@pytest.mark.parametrize("value", [0, 1, -3, True, False, None, 0.0, -0.0, 1e-5, 1e300, -2.5e-7, float("inf"), float("-inf"), 1 - 0.5j, complex(-0.0, float("inf")), "a\"\\\n\x7fé", (), (1, (2.0, "x")),
                                    dtypes.bfloat16, dtypes.complex32])
 def test_static_attributes_parse_back(value: Any) -> None:
     from xdsl.parser import Parser
@@ -256,7 +249,7 @@ def test_gradients_have_the_bits_of_backward(name: str) -> None:
     loss = function(*[a.requires_grad_() if m else a for a, m in zip(args, marks, strict=True)])
     loss.backward()
     due = [loss.detach(), *[a.grad for a, m in zip(args, marks, strict=True) if m]]
-    assert [bits(g) for g in got] == [bits(array(d)) for d in due]
+    assert [bits(g) for g in got] == [bits(array(d)) for d in due] == meaning(module, args)
     types = build.from_module(module)
     made = [t for sig, _ in types.instrs for t in sig.outs]
     assert [made[k] for k in types.outputs] == [d._value.type for d in due]
@@ -401,3 +394,22 @@ def test_documentation_lists_every_constraint_and_pass() -> None:
         assert f"| {number} | {sentence} |" in text
     order = [text.index(f"| `{p.name}` |") for _, p in pipeline.PIPELINE]
     assert order == sorted(order)
+
+
+def test_ft_opt_runs_a_file_at_every_stage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    module, _, _ = captured("attention")
+    path = tmp_path / "program.mlir"
+    path.write_text(str(module))
+    printed = []
+    for options in (["--stage", "grad"], ["--stage", "fused"], ["-p", "ft-grad,ft-decompose,ft-simplify"]):
+        opt([str(path), *options, "-t", "run"])
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1] == printed[2]
+    assert printed[0].count("!ft.tensor") == 5
+    opt([str(path), "--stage", "loops", "-t", "digest"])
+    whole = capsys.readouterr().out
+    opt([str(path), "--stage", "loops", "-o", str(tmp_path / "loops.mlir")])
+    opt([str(tmp_path / "loops.mlir"), "-t", "digest"])
+    assert capsys.readouterr().out == whole
+    opt([str(tmp_path / "loops.mlir"), "-t", "llvm"])
+    assert capsys.readouterr().out.count("; k_") >= 3

@@ -143,6 +143,8 @@ def static_text(value: Any) -> str:
         return str(value)
     if isinstance(value, float):
         return _float_text(value)
+    if isinstance(value, complex):
+        return f"complex[{_float_text(value.real)}, {_float_text(value.imag)}]"
     if isinstance(value, str):
         return '"' + "".join(c if " " <= c <= "~" and c not in '"\\' else "".join(f"\\{b:02X}" for b in c.encode()) for c in value) + '"'
     if isinstance(value, dtypes.dtype):
@@ -162,6 +164,13 @@ def parse_static(parser: AttrParser) -> Any:
     if (number := parser.parse_optional_number()) is not None:
         return number
     word = parser.parse_identifier(" of a static attribute")
+    if word == "complex":
+        parser.parse_punctuation("[")
+        real = parse_static(parser)
+        parser.parse_punctuation(",")
+        value = complex(real, parse_static(parser))
+        parser.parse_punctuation("]")
+        return value
     if word in _WORDS:
         return _WORDS[word]
     if word not in DTYPES:
@@ -171,7 +180,7 @@ def parse_static(parser: AttrParser) -> Any:
 
 @irdl_attr_definition
 class Static(Data[Any]):
-    """A static attribute's value: an int, float, bool, string, none, element type, or a list of these."""
+    """A static attribute's value: an int, float, complex number, bool, string, none, element type, or a list of these."""
 
     name = "ft.static"
 

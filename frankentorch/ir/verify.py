@@ -80,7 +80,7 @@ def row_op(op: RowOp, params: int, loose: bool, names: Sequence[str]) -> None:
 
 
 _SCALARS: dict[str, tuple[type, ...]] = {"int": (int,), "SymInt": (int,), "float": (float, int), "bool": (bool,), "str": (str,),
-                                         "Scalar": (int, float, bool), "ScalarType": (dtypes.dtype,)}
+                                         "Scalar": (int, float, bool, complex), "ScalarType": (dtypes.dtype,)}
 
 
 def fits(value: Any, schema_type: str) -> bool:
@@ -99,7 +99,7 @@ def fits(value: Any, schema_type: str) -> bool:
 def number_op(op: NumberOp) -> None:
     """FT12."""
     value, t = op.value.data, op.result.type.data  # type: ignore[attr-defined]
-    if not isinstance(value, int | float) or scalar_type(t.dtype, value) is not t:
+    if not isinstance(value, int | float | complex) or scalar_type(t.dtype, value) is not t:
         fail("FT12", f"ft.number: {value!r} of type {op.result.type}")
 
 
