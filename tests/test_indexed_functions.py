@@ -40,8 +40,8 @@ def tensors(a: Any) -> list[Any]:
 
 def plain(t: Any) -> Any:
     if isinstance(t, torch.Tensor):
-        return t.detach().double().numpy() if t.dtype is torch.bfloat16 else t.detach().numpy()
-    return t.detach().to(ft.float64).numpy() if t.dtype is ft.bfloat16 else t.detach().numpy()
+        return t.detach().double().numpy() if t.dtype is torch.bfloat16 else t.detach().contiguous().numpy()
+    return t.detach().to(ft.float64).numpy() if t.dtype is ft.bfloat16 else t.detach().contiguous().numpy()
 
 
 def same(got: Any, want: Any, tol: float, strides: bool = False) -> None:
@@ -477,6 +477,56 @@ def test_pool_errors() -> None:
     raises("avg_pool2d", x, 2, divisor_override=0, reference=F.avg_pool2d)
     raises("adaptive_avg_pool2d", x, -1, reference=F.adaptive_avg_pool2d)
     raises("adaptive_avg_pool2d", x[0, 0], 2, reference=F.adaptive_avg_pool2d)
+
+
+# Regions, differences, areas ---------------------------------------------------------------------------------------------------------
+def test_regions() -> None:
+    x = floats(3, 4)
+    for t in (x, x.detach().T.contiguous().T):
+        compare("select_scatter", t, floats(4, seed=1), 0, -1, second=True)
+        compare("slice_scatter", t, floats(3, 2, seed=1), 1, 0, None, 2, second=True)
+        compare("diagonal_scatter", t, floats(3, seed=1))
+    compare("diag_embed", floats(2, 3), 1, second=True)
+    compare("diag_embed", floats(2, 3), -1, 0, 2)
+    compare("diag", x, 1, second=True)
+    compare("diag", floats(3), -2)
+    compare("diagflat", floats(2, 2))
+    for k in range(-1, 5):
+        compare("rot90", x, k, [0, 1], second=True)
+    compare("rot90", floats(2, 3, 4), 1, [2, 0])
+    compare("unravel_index", L([5, 11]), (3, 4))
+    raises("select_scatter", x, floats(3), 0, 0)
+    raises("diag", floats(2, 2, 2))
+    raises("rot90", x, 1, [0])
+    raises("rot90", x, 1, [0, 0])
+
+
+def test_differences_and_areas() -> None:
+    x = floats(3, 6)
+    compare("diff", x, second=True)
+    compare("diff", x, 2, 0)
+    compare("diff", x, 9)
+    compare("diff", L([True, False, False]))
+    compare("diff", x, prepend=x.detach()[:, :1], append=x.detach()[:, :2])
+    compare("trapezoid", x, dx=2.0, second=True)
+    compare("trapezoid", x, floats(6, seed=1))
+    compare("trapezoid", ints(9, 3, 4), dim=0)
+    compare("cumulative_trapezoid", x, second=True)
+    compare("cumulative_trapezoid", x, floats(3, 6, seed=1), dim=0)
+    raises("diff", x, -1)
+    raises("diff", L(3.0))
+    raises("trapezoid", L(3.0))
+
+
+def test_index_reduce_and_histogram() -> None:
+    for reduce in ("prod", "mean", "amax", "amin"):
+        for include in (True, False):
+            compare("index_reduce", floats(4, 3), 0, L([1, 1, 3]), floats(3, 3, seed=1), reduce, include_self=include, tol=1e-4)
+    x, weight = floats(50, grad=False), floats(50, grad=False, seed=1).abs()
+    compare("histogram", x, 7)
+    compare("histogram", x, 5, range=(-1.0, 2.0), weight=weight, density=True)
+    compare("histogram", x, L([-1.0, 0.0, 0.5, 3.0]))
+    raises("histogram", x, 0)
 
 
 # Derived forms --------------------------------------------------------------------------------------------------------------------
