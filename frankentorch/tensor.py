@@ -21,6 +21,7 @@ from .ops.define import API
 from .ops.movement import as_strided_row, as_strided_scatter_row
 from .ops.pointwise import clone_row
 from .ops.record import Value, emit, grad_mode, make_sig, state, wrap
+from .ops.table import ROWS
 from .ops.types import TensorType, dense_type, is_contiguous, tensor_type
 from .runtime import tape
 from .runtime.memory import Buffer
@@ -762,7 +763,8 @@ class Tensor(metaclass=TensorMeta):
 
     def __contains__(self, element: Any) -> bool:
         if isinstance(element, (Tensor, int, float, complex)):
-            return bool((self == element).any().item())
+            hits: Any = self == element
+            return bool(hits.any().item())
         raise RuntimeError(f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element)}.")
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:
@@ -908,7 +910,7 @@ class Tensor(metaclass=TensorMeta):
         t = self._value.type
         r = full_of(t.shape, value, t.dtype)
         if state.grad and self.requires_grad:
-            tape.attach(make_sig(API["floor"].function.row, (t,), ()), (self,), (self._value,), (r,))  # a gradient of zero, as floor's
+            tape.attach(make_sig(ROWS["floor"], (t,), ()), (self,), (self._value,), (r,))  # a gradient of zero, as floor's
             r._node.name = "FillBackward0"
         self._write(r)
         return self

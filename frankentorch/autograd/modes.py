@@ -35,7 +35,7 @@ class _Mode:
 
     def __call__(self, fn: Callable[..., Any]) -> Any:
         if inspect.isclass(fn):
-            fn.__init__ = self(fn.__init__)  # type: ignore[misc]
+            setattr(fn, "__init__", self(fn.__init__))  # noqa: B010
             return fn
         if inspect.isgeneratorfunction(fn):
             @functools.wraps(fn)

@@ -251,7 +251,8 @@ def scatter_reduce(sig: Sig, arrays: Sequence[Any]) -> Sequence[Any]:
     with np.errstate(all="ignore"):
         for place in np.ndindex(index.shape):
             to = (*place[:dim], int(index[place]), *place[dim + 1:])
-            out[to] = combine(L, op, to_lane(out[to][None]), to_lane(src[place][None])).v[0] if not np.iscomplexobj(out) else out[to] + src[place]
+            out[to] = combine(L, op,  # type: ignore[arg-type]
+                               to_lane(out[to][None]), to_lane(src[place][None])).v[0] if not np.iscomplexobj(out) else out[to] + src[place]
     return (out.reshape(sig.outs[0].shape),)
 
 

@@ -53,8 +53,8 @@ def convert(x: Any, dtype: dtypes.dtype) -> Any:
     x = np.asarray(x)
     if x.dtype == dtype.np:
         return x
-    from .exact import from_lane, to_lane
     from ..lower.translate import as_dtype
+    from .exact import from_lane, to_lane
 
     lane = to_lane(x)
     return from_lane(as_dtype(lane.L, lane, dtype.lane), dtype)

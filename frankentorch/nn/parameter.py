@@ -61,7 +61,7 @@ class Parameter(Tensor, metaclass=_ParameterMeta):
 def _rebuild_parameter(data: Tensor, requires_grad: bool, backward_hooks: Any) -> Parameter:
     """What a pickled Parameter calls to come back."""
     twin = Parameter(data, requires_grad)
-    twin._backward_hooks = backward_hooks
+    twin.__dict__["_backward_hooks"] = backward_hooks
     return twin
 
 
@@ -99,7 +99,7 @@ class UninitializedTensorMixin:
         """Give the tensor memory of `shape`, in place; its values are whatever `empty` gives."""
         device = self.data.device if device is None else device  # type: ignore[attr-defined]
         dtype = self.data.dtype if dtype is None else dtype  # type: ignore[attr-defined]
-        self.data = torch.empty(shape, device=device, dtype=dtype)
+        self.data: Any = torch.empty(shape, device=device, dtype=dtype)
         self.__class__ = self.cls_to_become
 
     @property
@@ -140,7 +140,7 @@ def is_lazy(param: Any) -> bool:
     return isinstance(param, UninitializedTensorMixin)
 
 
-class UninitializedParameter(UninitializedTensorMixin, Parameter):
+class UninitializedParameter(UninitializedTensorMixin, Parameter):  # type: ignore[misc, metaclass]
     """A Parameter whose shape the first forward decides."""
 
     cls_to_become = Parameter
@@ -160,7 +160,7 @@ class UninitializedParameter(UninitializedTensorMixin, Parameter):
         return UninitializedParameter, (self.requires_grad, self.device, self.dtype)
 
 
-class UninitializedBuffer(UninitializedTensorMixin, Tensor):
+class UninitializedBuffer(UninitializedTensorMixin, Tensor):  # type: ignore[misc]
     """A buffer whose shape the first forward decides."""
 
     cls_to_become = Tensor

@@ -78,6 +78,7 @@ def as_operand(row: Row, position: int, x: Any) -> Any:
     item = getattr(x, "item", None)
     if item is not None and getattr(x, "ndim", 1) == 0:
         return item()
+    base: Any
     for base in (bool, int, float, complex):
         if isinstance(x, base):
             return base(x)

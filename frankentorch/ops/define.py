@@ -186,7 +186,7 @@ def run_composite(row: Row, fn: Callable[..., Any], tensors: list[Any], attrs: d
     if isinstance(row.vjp, NoGrad):
         return out
     present = [t for t in given if t is not None]
-    operands = [t if call.is_tensor(t) else call.number(outs[0].dtype, t) for t in present]
+    operands: list[Any] = [t if call.is_tensor(t) else call.number(outs[0].dtype, t) for t in present]
     values = [t._value if t._root is None else t._fresh() for t in operands]
     types: tuple[TensorType, ...] = tuple(v.type for v in values)
     missing = tuple(t is None for t in given)

@@ -179,8 +179,10 @@ col2im_row = primitive(
 def _ints(name: str, what: str, value: Any, n: int) -> Sizes:
     values = (value,) if isinstance(value, int) else tuple(int(v) for v in value)
     if len(values) not in (1, n):
-        lead = "either be omitted, a single int" if what == "stride" else "either be a single int"
-        raise RuntimeError(f"{name}: {what} must {lead}, or a tuple of {('one', 'two', 'three')[n - 1]} ints")
+        if n == 1:
+            raise RuntimeError(f"{name}() {what} must be an int, list of ints or tuple of ints of size 1 but got size {len(values)}")
+        lead = {"stride": "either be omitted, "}.get(what, "be " if name == "avg_pool3d" else "either be ")
+        raise RuntimeError(f"{name}: {what} must {lead}a single int, or a tuple of {'two' if n == 2 else 'three'} ints")
     return values * n if len(values) == 1 else values
 
 
@@ -196,23 +198,34 @@ def _geometry(name: str, r: int, x: Any, kernel: Any, stride: Any, padding: Any,
     s = k if stride is None or not isinstance(stride, int) and not len(stride) else _ints(name, "stride", stride, r)
     p, d = _ints(name, "padding", padding, r), _ints(name, "dilation", dilation, r)
     if x.ndim not in (r + 1, r + 2) or 0 in x.shape[x.ndim - r - 1:]:
-        if x.ndim in (r + 1, r + 2):
-            raise RuntimeError(f"Expected {r + 1}D or {r + 2}D (batch mode) tensor with optional 0 dim batch size for input, but got:{list(x.shape)}")
+        if r == 1:
+            raise RuntimeError(f"{name}: Expected 2D or 3D (batch mode) tensor with optional 0 dim batch size for input, but got:{list(x.shape)}")
         raise RuntimeError(f"non-empty {r + 1}D or {r + 2}D (batch mode) tensor expected for input")
-    if not all(v > 0 for v in k) or not all(v > 0 for v in s):
-        raise RuntimeError("kernel size should be greater than zero" if all(v > 0 for v in s) else "stride should not be zero")
-    if not all(v > 0 for v in d):
-        raise RuntimeError(f"dilation should be greater than zero, but got {' '.join(f'dilation{a}: {v}' for a, v in zip('THW'[3 - r:], d, strict=True))}")
+    if min(k) <= 0:
+        raise RuntimeError(f"kernel size should be greater than zero, but got {_by_axis('k', k)}")
+    if min(s) <= 0:
+        raise RuntimeError("stride should not be zero" if r == 1 else f"stride should be greater than zero, but got {_by_axis('d', s)}")
+    if min(d) <= 0:
+        raise RuntimeError(f"dilation should be greater than zero, but got {_by_axis('dilation', d)}")
     for kk, pp, dd in zip(k, p, d, strict=True):
         if pp < 0:
             raise RuntimeError(f"pad must be non-negative, but got pad: {pp}")
         if pp > ((kk - 1) * dd + 1) // 2:
+            if name == "max_pool1d":
+                raise RuntimeError(f"max_pool1d() padding should be at most half of kernel size, but got padding={pp} and kernel_size={kk}")
             raise RuntimeError(f"pad should be at most half of effective kernel size, but got pad={pp}, kernel_size={kk} and dilation={dd}")
     size = tuple(out_size(*v, ceil_mode) for v in zip(x.shape[x.ndim - r:], k, s, p, d, strict=True))
     if min(size) < 1:
-        before, after = ("x".join(map(str, (x.shape[x.ndim - r - 1], *v))) for v in (x.shape[x.ndim - r:], size))
+        if name == "max_pool1d":
+            raise RuntimeError(f"max_pool1d() Invalid computed output size: {size[0]}")
+        lead = (x.shape[x.ndim - r - 1], *((1,) if r == 1 else ()))  # torch pools one dimension as two
+        before, after = ("x".join(map(str, (*lead, *v))) for v in (x.shape[x.ndim - r:], size))
         raise RuntimeError(f"Given input size: ({before}). Calculated output size: ({after}). Output size is too small")
     return k, s, p, d, size
+
+
+def _by_axis(letter: str, values: Sizes) -> str:
+    return " ".join(f"{letter}{axis}: {v}" for axis, v in zip("THW"[3 - len(values):], values, strict=True))
 
 
 def _max(x: Any, attrs: tuple[Any, ...]) -> tuple[Any, Any]:
@@ -322,10 +335,11 @@ def _adaptive_size(name: str, r: int, x: Any, output_size: Any) -> Sizes:
     if x.ndim not in (r + 1, r + 2):
         if r == 1:
             raise RuntimeError(f"Expected 2 to 3 dimensions, but got {x.ndim}-dimensional tensor for argument #1 'self' (while checking arguments for {name})")
-        raise RuntimeError(f"{name}(): Expected {r + 1}D or {r + 2}D tensor, but got {list(x.shape)}")
-    wanted = (output_size,) * r if output_size is None or isinstance(output_size, int) else tuple(output_size)
-    if len(wanted) != r:
-        raise RuntimeError(f"{name}: output_size must be {r}")
+        raise RuntimeError(f"{name}(): Expected {r + 1}D or {r + 2}D tensor, but {'got: ' if 'max' in name else 'got '}{list(x.shape)}")
+    wanted = (output_size,) if output_size is None or isinstance(output_size, int) else tuple(output_size)
+    if len(wanted) not in (1, r):
+        raise RuntimeError(f"{name}: internal error: output_size.size() must be {r}")
+    wanted = wanted * r if len(wanted) == 1 else wanted
     size = tuple(n if v is None else int(v) for n, v in zip(x.shape[x.ndim - r:], wanted, strict=True))
     if min(size) < 0:
         raise RuntimeError(f"{name}: elements of output_size must be greater than or equal to 0 but received {{{', '.join(map(str, size))}}}")

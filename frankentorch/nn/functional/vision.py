@@ -328,7 +328,8 @@ def _sample_cubic(flat: Any, pixels: list[Any], spatial: list[int], padding_mode
     bases = [torch.floor(p).detach() for p in pixels]
     total: Any = 0
     for taps in itertools.product(range(-1, 3), repeat=2):
-        places, weight = [], None
+        places: list[Any] = []
+        weight: Any = None
         for tap, pixel, base, size in zip(taps, pixels, bases, spatial, strict=True):
             places.append(_pad_position(base + tap, size, padding_mode, align))
             w = _cubic_weight(pixel - base - tap, abs(2 * tap - 1) == 1)

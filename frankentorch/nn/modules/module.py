@@ -497,7 +497,8 @@ class Module(StateDictMixin):
     # -- hooks
 
     def _claim_backward_kind(self, full: bool) -> None:
-        if self._is_full_backward_hook is (not full):
+        known = self.__dict__.get("_is_full_backward_hook")
+        if known is (not full):
             raise RuntimeError("Cannot use both regular backward hooks and full backward hooks on a "
                                "single Module. Please use only one of them.")
         self._is_full_backward_hook = full

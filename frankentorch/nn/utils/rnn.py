@@ -13,7 +13,8 @@ import frankentorch as torch
 __all__ = ["PackedSequence", "invert_permutation", "pack_padded_sequence", "pack_sequence", "pad_packed_sequence", "pad_sequence",
            "unpack_sequence", "unpad_sequence"]
 
-_Packed = namedtuple("PackedSequence", ["data", "batch_sizes", "sorted_indices", "unsorted_indices"],
+_Packed: Any = namedtuple("PackedSequence", [  # type: ignore[name-match]
+    "data", "batch_sizes", "sorted_indices", "unsorted_indices"],
                      defaults=[None, None, None])
 
 
