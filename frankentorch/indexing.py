@@ -133,21 +133,21 @@ def setitem(x: Any, key: Any, value: Any) -> None:
     if not is_tensor(value):
         if type(value) in call.NUMBERS:
             if all(p is None for p in picks):
-                target = view if view is not x else movement.view(x, tuple(x.shape))
                 call.check_writable(x, "setitem")
-                target.fill_(value)
+                view.fill_(value)
                 return
             value = construct(value, dtypes.scalar_dtype(value)).to(x.dtype) if not isinstance(value, complex) or x.dtype.is_complex else construct(value)
         else:
             value = construct(value)
     call.check_writable(x, "setitem")
     if value.dtype is not x.dtype:
-        if value.numel() != 1 and any(p is not None for p in picks) and is_tensor(given):
+        masked = is_tensor(key) and key.dtype is dtypes.bool_ and value.numel() == 1
+        if not masked and any(p is not None for p in picks) and is_tensor(given):
             raise RuntimeError(f"Index put requires the source and destination dtypes match, got {x.dtype.scalar_name} for the destination and "
                                f"{value.dtype.scalar_name} for the source.")
         value = call.cast(value, x.dtype)
     if all(p is None for p in picks):
-        target = view if view is not x else movement.view(x, tuple(x.shape))
+        target = view
         while value.ndim > target.ndim and value.shape[0] == 1:
             value = value.squeeze(0)
         if value.ndim > target.ndim or any(a not in (1, b) for a, b in zip(reversed(value.shape), reversed(target.shape))):
@@ -156,5 +156,4 @@ def setitem(x: Any, key: Any, value: Any) -> None:
                                f"{list(value.shape)}")
         target.copy_(value)
         return
-    target = view if view is not x else movement.view(x, tuple(x.shape))
-    target.index_put_(picks, value)
+    view.index_put_(picks, value)

@@ -562,17 +562,15 @@ class Tensor(metaclass=TensorMeta):
     def is_contiguous(self, memory_format: Any = None) -> bool:
         """Whether the elements lie in memory in row-major (or the given format's) order."""
         t = self._value.type
-        from . import memory_format as mf
-        from .ops.movement import channels_last_strides
+        from .memory_format import channels_last, channels_last_3d, contiguous_format
 
-        if memory_format is None or memory_format is mf.contiguous_format:
+        if memory_format is None or memory_format is contiguous_format:
             return t.contiguous
-        if memory_format in (mf.channels_last, mf.channels_last_3d):
-            if t.ndim != (4 if memory_format is mf.channels_last else 5):
+        if memory_format in (channels_last, channels_last_3d):
+            if t.ndim != (4 if memory_format is channels_last else 5):
                 return False
             order = [0, *range(2, t.ndim), 1]
             return is_contiguous([t.shape[d] for d in order], [t.strides[d] for d in order])
-        _ = channels_last_strides
         raise RuntimeError("preserve memory format is unsupported by is_contiguous")
 
     def dim_order(self) -> tuple[int, ...]:
@@ -1017,6 +1015,11 @@ class Tensor(metaclass=TensorMeta):
         from .storage import reduce
 
         return reduce(self)
+
+    def __getattr__(self, name: str) -> Any:
+        from ._missing import of_tensor
+
+        raise of_tensor(type(self), name)
 
     def __dir__(self) -> list[str]:
         return sorted(set(object.__dir__(self)))

@@ -192,12 +192,15 @@ def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, layout: Any
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
     dtype = dtype or (dtypes.get_default_dtype() if not isinstance(start, complex) and not isinstance(end, complex) else dtypes.get_default_complex_dtype())
-    work = dtypes.float64 if dtype.category == dtypes.INT else dtype.opmath
+    narrow = dtype.opmath is dtypes.float32  # torch's kernel adds with one rounding, as float64 does for 24-bit factors
+    if narrow:
+        start, end = float(np.float32(start)), float(np.float32(end))
+    work = dtypes.float64 if dtype.category == dtypes.INT or narrow else dtype.opmath
     if steps == 1:
         return finish(full_of((1,), start, dtype), device, requires_grad)
     i = iota((steps,), 0, dtypes.int64)
     fi, back = call.cast(i, work), call.cast(steps - 1 - i, work)
-    step = float(np.float32(end - start) / np.float32(steps - 1)) if work is dtypes.float32 else (end - start) / max(steps - 1, 1)
+    step = float(np.float32(end - start) / np.float32(steps - 1)) if narrow else (end - start) / max(steps - 1, 1)
     t = where(i < steps // 2, start + step * fi, end - step * back)
     return finish(call.cast(t, dtype), device, requires_grad)
 
@@ -226,11 +229,13 @@ def _triangle(name: str, keep: Any) -> Any:
     @composite(f"{name}(Tensor input, int diagonal=0) -> Tensor", inplace=True, opmath=False,
                vjp=lambda g, input, out, diagonal, missing=None: (triangle(g, diagonal),))
     def triangle(input: Any, diagonal: int = 0) -> Any:
+        from .movement import row_major
+
         if input.ndim < 2:
             raise RuntimeError(f"{name}: input tensor must have at least 2 dimensions")
         n, m = input.shape[-2], input.shape[-1]
         column, row = iota((n, m), 1, dtypes.int64), iota((n, m), 0, dtypes.int64)
-        return where(keep(column - row, diagonal), input.contiguous(), False if input.dtype is dtypes.bool_ else 0)
+        return where(keep(column - row, diagonal), row_major(input), False if input.dtype is dtypes.bool_ else 0)
 
     triangle.__doc__ = f"The {'lower' if name == 'tril' else 'upper'} triangle; zeros elsewhere."
     return triangle

@@ -413,6 +413,12 @@ def view_as(input: Any, other: Any) -> Any:
     return view(input, other.shape)
 
 
+def row_major(x: Any) -> Any:
+    """`x` with row-major strides to the letter, sizes of one included."""
+    strides = contiguous_strides(x.shape)
+    return x if x._value.type.strides == strides else emit(clone_row, (x,), (strides,))
+
+
 def disown(result: Any) -> Any:
     """A view of all of a fresh result, as a tensor that owns its storage: nothing else can write to it."""
     result._root = None
@@ -626,13 +632,13 @@ def channels_last_strides(shape: Sequence[int]) -> tuple[int, ...]:
 
 def format_strides(t: TensorType, memory_format: Any) -> tuple[int, ...]:
     """The strides of a copy of `t` in a memory format."""
-    from .. import memory_format as mf
+    from ..memory_format import channels_last, contiguous_format, preserve_format
 
-    if memory_format is None or memory_format is mf.preserve_format:
+    if memory_format is None or memory_format is preserve_format:
         return dense_type(t).strides
-    if memory_format is mf.contiguous_format:
+    if memory_format is contiguous_format:
         return contiguous_strides(t.shape)
-    need = 4 if memory_format is mf.channels_last else 5
+    need = 4 if memory_format is channels_last else 5
     if t.ndim != need:
         raise RuntimeError(f"required rank {need} tensor to use channels_last{'_3d' if need == 5 else ''} format")
     return channels_last_strides(t.shape)

@@ -212,9 +212,6 @@ def elementwise_type(dtype: DType, operands: Sequence[TensorType]) -> TensorType
     if len(tensors) == len(operands) and all(t.shape == first.shape and t.strides == first.strides for t in tensors) and first.dense:
         return tensor_type(dtype, first.shape, first.strides if not first.contiguous else None)
     shape = broadcast_shapes([t.shape for t in tensors])
-    same = [t for t in tensors if t.shape == shape]
-    if len(same) == len(tensors) and all(t.contiguous for t in tensors):
-        return tensor_type(dtype, shape)
     order = fastest_first(shape, [_reading(t, shape) for t in tensors if t.ndim])
     if order == list(range(len(shape) - 1, -1, -1)):
         return tensor_type(dtype, shape)
