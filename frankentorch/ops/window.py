@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import dtypes
 from . import call
+from .call import wrap_dim
 from .create import full_of, iota
 from .define import LOW, api, composite, primitive
 from .index_rows import scatter_reduce_row, scatter_row, zeros_for
@@ -179,9 +180,13 @@ col2im_row = primitive(
 def _ints(name: str, what: str, value: Any, n: int) -> Sizes:
     values = (value,) if isinstance(value, int) else tuple(int(v) for v in value)
     if len(values) not in (1, n):
+        if name == "avg_pool1d":
+            raise RuntimeError(f"{name}() argument '{what}' should contain one int (got {len(values)})")
         if n == 1:
             raise RuntimeError(f"{name}() {what} must be an int, list of ints or tuple of ints of size 1 but got size {len(values)}")
-        lead = {"stride": "either be omitted, "}.get(what, "be " if name == "avg_pool3d" else "either be ")
+        lead = "be omitted, " if what == "stride" else "be "
+        if name != "avg_pool3d":
+            lead = lead.replace("be ", "either be ", 1)
         raise RuntimeError(f"{name}: {what} must {lead}a single int, or a tuple of {'two' if n == 2 else 'three'} ints")
     return values * n if len(values) == 1 else values
 
@@ -197,22 +202,24 @@ def _geometry(name: str, r: int, x: Any, kernel: Any, stride: Any, padding: Any,
     k = _ints(name, "kernel_size", kernel, r)
     s = k if stride is None or not isinstance(stride, int) and not len(stride) else _ints(name, "stride", stride, r)
     p, d = _ints(name, "padding", padding, r), _ints(name, "dilation", dilation, r)
-    if x.ndim not in (r + 1, r + 2) or 0 in x.shape[x.ndim - r - 1:]:
-        if r == 1:
-            raise RuntimeError(f"{name}: Expected 2D or 3D (batch mode) tensor with optional 0 dim batch size for input, but got:{list(x.shape)}")
+    if name == "max_pool1d":
+        _check_max_pool1d(x, k[0], s[0], p[0], d[0])
+    if name == "avg_pool1d" and x.ndim not in (2, 3):
+        raise RuntimeError(f"Expected 2 to 3 dimensions, but got {x.ndim}-dimensional tensor for argument #1 'self' (while checking arguments for {name})")
+    if 0 in s:
+        raise RuntimeError("stride should not be zero")
+    if x.ndim not in (r + 1, r + 2):
         raise RuntimeError(f"non-empty {r + 1}D or {r + 2}D (batch mode) tensor expected for input")
-    if min(k) <= 0:
-        raise RuntimeError(f"kernel size should be greater than zero, but got {_by_axis('k', k)}")
-    if min(s) <= 0:
-        raise RuntimeError("stride should not be zero" if r == 1 else f"stride should be greater than zero, but got {_by_axis('d', s)}")
-    if min(d) <= 0:
-        raise RuntimeError(f"dilation should be greater than zero, but got {_by_axis('dilation', d)}")
+    if 0 in x.shape[x.ndim - r - 1:]:
+        raise RuntimeError(f"Expected {r + 1}D or {r + 2}D (batch mode) tensor with optional 0 dim batch size for input, but got:{list(x.shape)}")
+    for values, what, letter in ((k, "kernel size", "k"), (s, "stride", "d"), (d, "dilation", "dilation")):
+        if min(values) <= 0:
+            named = " ".join(f"{letter}{axis}: {v}" for axis, v in zip("THW"[3 - r:], values, strict=True))
+            raise RuntimeError(f"{what} should be greater than zero, but got {named}")
     for kk, pp, dd in zip(k, p, d, strict=True):
         if pp < 0:
             raise RuntimeError(f"pad must be non-negative, but got pad: {pp}")
         if pp > ((kk - 1) * dd + 1) // 2:
-            if name == "max_pool1d":
-                raise RuntimeError(f"max_pool1d() padding should be at most half of kernel size, but got padding={pp} and kernel_size={kk}")
             raise RuntimeError(f"pad should be at most half of effective kernel size, but got pad={pp}, kernel_size={kk} and dilation={dd}")
     size = tuple(out_size(*v, ceil_mode) for v in zip(x.shape[x.ndim - r:], k, s, p, d, strict=True))
     if min(size) < 1:
@@ -224,8 +231,16 @@ def _geometry(name: str, r: int, x: Any, kernel: Any, stride: Any, padding: Any,
     return k, s, p, d, size
 
 
-def _by_axis(letter: str, values: Sizes) -> str:
-    return " ".join(f"{letter}{axis}: {v}" for axis, v in zip("THW"[3 - len(values):], values, strict=True))
+def _check_max_pool1d(x: Any, k: int, s: int, p: int, d: int) -> None:
+    if x.ndim not in (2, 3) or 0 in x.shape[x.ndim - 2:]:
+        raise RuntimeError(f"max_pool1d: Expected 2D or 3D (batch mode) tensor with optional 0 dim batch size for input, but got:{list(x.shape)}")
+    for value, what in ((k, "kernel_size"), (s, "stride"), (d, "dilation")):
+        if value <= 0:
+            raise RuntimeError(f"max_pool1d() {what} must be greater than zero, but got {value}")
+    if p < 0:
+        raise RuntimeError(f"max_pool1d() padding must be non-negative, but got {p}")
+    if p > k // 2:
+        raise RuntimeError(f"max_pool1d() padding should be at most half of kernel size, but got padding={p} and kernel_size={k}")
 
 
 def _max(x: Any, attrs: tuple[Any, ...]) -> tuple[Any, Any]:
@@ -338,7 +353,7 @@ def _adaptive_size(name: str, r: int, x: Any, output_size: Any) -> Sizes:
         raise RuntimeError(f"{name}(): Expected {r + 1}D or {r + 2}D tensor, but {'got: ' if 'max' in name else 'got '}{list(x.shape)}")
     wanted = (output_size,) if output_size is None or isinstance(output_size, int) else tuple(output_size)
     if len(wanted) not in (1, r):
-        raise RuntimeError(f"{name}: internal error: output_size.size() must be {r}")
+        raise RuntimeError(f"{name}(): internal error: output_size.size() must be {r}" if "max" in name else f"{name}: output_size must be {r}")
     wanted = wanted * r if len(wanted) == 1 else wanted
     size = tuple(n if v is None else int(v) for n, v in zip(x.shape[x.ndim - r:], wanted, strict=True))
     if min(size) < 0:
@@ -418,7 +433,7 @@ def _max_unpool(r: int) -> Any:
                                f"shape: {list(indices.shape)}")
         bad = outside(indices, 0, math.prod(size))
         if bad is not None:
-            raise RuntimeError(f"Found an invalid max index: {bad} (output volumes are of size {'x'.join(map(str, size))})")
+            raise RuntimeError(f"Found an invalid max index: {bad} (output volumes are of size {'x'.join(map(str, (*size, 1) if r == 1 else size))})")
         lead = tuple(input.shape[: input.ndim - r])
         flat = full_of((*lead, math.prod(size)), 0, input.dtype)
         index, values = (t.reshape(*lead, math.prod(t.shape[t.ndim - r:])) for t in (indices, input))
@@ -432,22 +447,65 @@ def _max_unpool(r: int) -> Any:
 max_unpool1d, max_unpool2d, max_unpool3d = map(_max_unpool, (1, 2, 3))
 
 
+_SHORT = {"kernel_size": ("kernel size", "kernel"), "dilation": ("dilation", "dilation"), "stride": ("stride", "stride")}
+
+
+def _block_sizes(**values: Any) -> list[Sizes]:
+    """Each argument as (height, width), checked."""
+    pairs: dict[str, Sizes] = {}
+    for key, value in values.items():
+        pair = (value,) if isinstance(value, int) else tuple(int(v) for v in value)
+        if len(pair) not in (1, 2):
+            raise RuntimeError(f"It is expected {key} equals to 2, but got size {len(pair)}")
+        pairs[key] = pair * 2 if len(pair) == 1 else pair
+    for key, (long, short) in _SHORT.items():
+        h, w = pairs[key]
+        if h <= 0 or w <= 0:
+            raise RuntimeError(f"{long} should be greater than zero, but got {short}_height: {h} {short}_width: {w}")
+    h, w = pairs["padding"]
+    if h < 0 or w < 0:
+        raise RuntimeError(f"padding should be non-negative, but got pad_height: {h} pad_width: {w}")
+    return list(pairs.values())
+
+
 @composite("im2col(Tensor input, int[] kernel_size, int[] dilation, int[] padding, int[] stride) -> Tensor", opmath=False, method=False, out=False,
            public=False)
 def im2col(input: Any, kernel_size: Any, dilation: Any, padding: Any, stride: Any) -> Any:
     """Every sliding block of (N, C, H, W) as a column: (N, C * kh * kw, blocks)."""
-    kernel, dilation, padding, stride = (_ints("im2col", "kernel_size", v, 2) for v in (kernel_size, dilation, padding, stride))
+    kernel, dilation, padding, stride = _block_sizes(kernel_size=kernel_size, dilation=dilation, padding=padding, stride=stride)
+    if input.ndim < 3:
+        wrap_dim(input.ndim, input.ndim)
+    if input.ndim not in (3, 4) or 0 in input.shape[-3:]:
+        raise RuntimeError("Expected 3D or 4D (batch mode) tensor with possibly 0 batch size and other non-zero dimensions for input, but got: "
+                           f"{list(input.shape)}")
+    size = tuple(input.shape[-2:])
+    counts = tuple(blocks(*v) for v in zip(size, kernel, dilation, padding, stride, strict=True))
+    if min(counts) < 1:
+        raise RuntimeError(f"Given input with spatial size {size}, kernel_size={kernel}, dilation={dilation}, padding={padding}, calculated shape of the "
+                           f"array of sliding blocks as {counts}, but its components must be at least one.")
     out = emit(im2col_row, (input,), (kernel, dilation, padding, stride))
-    return out.reshape(*input.shape[:-3], input.shape[-3] * math.prod(kernel), math.prod(out.shape[-2:]))
+    return out.reshape(*input.shape[:-3], input.shape[-3] * math.prod(kernel), math.prod(counts))
 
 
 @composite("col2im(Tensor input, int[] output_size, int[] kernel_size, int[] dilation, int[] padding, int[] stride) -> Tensor", method=False,
            out=False, public=False)
 def col2im(input: Any, output_size: Any, kernel_size: Any, dilation: Any, padding: Any, stride: Any) -> Any:
     """Columns (N, C * kh * kw, blocks) added into an image (N, C, H, W)."""
-    size, kernel, dilation, padding, stride = (_ints("col2im", "kernel_size", v, 2) for v in (output_size, kernel_size, dilation, padding, stride))
-    counts = [blocks(*v) for v in zip(size, kernel, dilation, padding, stride, strict=True)]
-    x = input.reshape(*input.shape[:-2], input.shape[-2] // math.prod(kernel), *kernel, *counts)
+    size, kernel, dilation, padding, stride = _block_sizes(output_size=output_size, kernel_size=kernel_size, dilation=dilation, padding=padding,
+                                                           stride=stride)
+    if input.ndim not in (2, 3) or 0 in input.shape[-2:]:
+        raise RuntimeError("Expected 2D or 3D (batch mode) tensor for input with possibly 0 batch size and non-zero dimensions for input, but got: "
+                           f"{list(input.shape)}")
+    features, given = input.shape[-2:]
+    if features % math.prod(kernel):
+        raise RuntimeError(f"Expected size of input's dimension 1 to be divisible by the product of kernel_size, but got input.size(1)={features} and "
+                           f"kernel_size={kernel}.")
+    counts = tuple(blocks(*v) for v in zip(size, kernel, dilation, padding, stride, strict=True))
+    if given != math.prod(counts) or min(counts) < 1:
+        raise RuntimeError(f"Given output_size={size}, kernel_size={kernel}, dilation={dilation}, padding={padding}, stride={stride}, expected size of "
+                           f"input's dimension 2 to match the calculated number of sliding blocks {counts[0]} * {counts[1]} = {math.prod(counts)}, but got "
+                           f"input.size(2)={given}.")
+    x = input.reshape(*input.shape[:-2], features // math.prod(kernel), *kernel, *counts)
     return emit(col2im_row, (x,), (kernel, dilation, padding, stride, size))
 
 
