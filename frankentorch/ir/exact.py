@@ -91,7 +91,7 @@ def reduction(sig: Sig, arrays: Sequence[Any]) -> Sequence[Any]:
     kind = next(t for t in sig.row.traits if t.startswith("reduce:"))[7:]
     dims, kept = sig.attrs[0], [d for d in range(x.ndim) if d not in sig.attrs[0]]
     n = int(np.prod([x.shape[d] for d in dims], dtype=np.int64))
-    arg = to_lane(np.ascontiguousarray(x.transpose(*kept, *dims)).reshape(-1, n) if out.numel else np.empty((0, n), x.dtype))
+    arg = to_lane(np.ascontiguousarray(x.transpose(*kept, *dims)).reshape(out.numel, n))
     parts = [arg.re, arg.im] if isinstance(arg, Complex) else [arg]
     with np.errstate(all="ignore"):
         types = accumulator_types(kind, parts[0].ty, out.dtype.lane)

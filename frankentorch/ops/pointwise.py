@@ -16,14 +16,15 @@ from .call import compare, int_to_float, no_bool, same
 from .define import OpFunction, binary, finish, unary
 from .record import emit
 from .table import Kind, NoGrad, Row, add_row
-from .types import elementwise_type, tensor_type
+from .types import dense_type, elementwise_type, tensor_type
 
 STEP = NoGrad("a step function: torch gives no gradient")
 
 
 # Conversion and copying ------------------------------------------------------------------------------------------------
 def _infer_to(types: Any, attrs: Any) -> Any:
-    return (elementwise_type(attrs[0], types),)
+    t = types[0]
+    return (tensor_type(attrs[0], t.shape, dense_type(t).strides),)
 
 
 def _ref_to(x: Any, dtype: Any) -> Any:
@@ -80,7 +81,7 @@ neg = unary("neg(Tensor input) -> Tensor", doc="-input.", ref=_int_ref(np.negati
 reciprocal = unary("reciprocal(Tensor input) -> Tensor", doc="1 / input.", ref=_int_ref(lambda x: 1 / x),
                    lane=lambda L, x: L.one(x) / x, promote=int_to_float, vjp=lambda g, x, out: (-g * conj(out * out),))
 _conj_row = unary("conj_physical(Tensor input) -> Tensor", doc="The complex conjugate (a real tensor is itself).", ref=np.conj,
-             lane=lambda L, x: x.conj(), vjp=lambda g, x, out: (conj(g),))
+             lane=lambda L, x: x.conj() if hasattr(x, "re") else x, vjp=lambda g, x, out: (conj(g),))
 
 
 def conj(x: Any) -> Any:
@@ -109,8 +110,28 @@ def _sign_lane(L: Any, x: Any) -> Any:
 
 
 sign = unary("sign(Tensor input) -> Tensor", doc="-1, 0 or 1.", ref=np.sign, lane=_sign_lane, vjp=lambda g, x, out: (g * 0,))
-sgn: OpFunction = unary("sgn(Tensor input) -> Tensor", doc="sign for real tensors, x / |x| for complex ones.", ref=np.sign, lane=_sign_lane,
-            vjp=lambda g, x, out: (g * 0,))
+
+
+def _sgn_lane(L: Any, x: Any) -> Any:
+    if not hasattr(x, "re"):
+        return _sign_lane(L, x)
+    size = _abs_lane(L, x)
+    by = L.select(L.cmp("eq", size, 0.0), 1.0, size)
+    return type(x)(x.re / by, x.im / by)
+
+
+def _sgn_vjp(g: Any, x: Any, out: Any) -> Any:
+    """Of a complex direction, only what turns it counts."""
+    if not x.dtype.is_complex:
+        return (g * 0,)
+    along = g * conj(out)
+    return (where(x == 0, 0, (g - (along + conj(along)) / 2 * out) / abs_(x)),)
+
+
+sgn: OpFunction = unary("sgn(Tensor input) -> Tensor", doc="sign for real tensors, x / |x| for complex ones.", ref=np.sign, lane=_sgn_lane,
+                        vjp=_sgn_vjp)
+
+
 def _itself(fn: Any) -> Any:
     """torch.positive hands its operand back."""
     from .define import finish
@@ -293,7 +314,7 @@ logical_not = unary("logical_not(Tensor input) -> Tensor", doc="Whether each ele
 def bits_only(name: str) -> Any:
     def promote(d: Any) -> Any:
         if d.category > dtypes.INT:
-            raise RuntimeError(f'"{name}_cpu" not implemented for \'{d.scalar_name}\'')
+            raise NotImplementedError(f'"{name}_cpu" not implemented for \'{d.scalar_name}\'')
         return d, d
 
     return promote

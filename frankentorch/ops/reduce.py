@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from .. import dtypes
+from ..return_types import ALL as NAMED
 from . import call
 from .call import is_tensor, wrap_dim, wrap_dims
 from .define import api, composite, primitive
@@ -214,9 +215,15 @@ def _nonempty(name: str, x: Any, dims: Sequence[int]) -> None:
             raise IndexError(f"{name}(): Expected reduction dim {d} to have non-zero size.")
 
 
+def _need_order(name: str, x: Any) -> None:
+    if x.dtype.is_complex:
+        raise NotImplementedError(f"\"{name}\" not implemented for '{x.dtype.scalar_name}'")
+
+
 @api("amax(Tensor input, int[] dim=(), bool keepdim=False) -> Tensor")
 def amax(input: Any, dim: Any = (), keepdim: bool = False) -> Any:
     """The largest value over `dim`; the gradient is shared evenly among ties."""
+    _need_order("max_values_cpu", input)
     _nonempty("amax", input, wrap_dims(dim, input.ndim))
     return reduce(amax_row, input, dim, keepdim)
 
@@ -224,6 +231,7 @@ def amax(input: Any, dim: Any = (), keepdim: bool = False) -> Any:
 @api("amin(Tensor input, int[] dim=(), bool keepdim=False) -> Tensor")
 def amin(input: Any, dim: Any = (), keepdim: bool = False) -> Any:
     """The smallest value over `dim`."""
+    _need_order("min_values_cpu", input)
     _nonempty("amin", input, wrap_dims(dim, input.ndim))
     return reduce(amin_row, input, dim, keepdim)
 
@@ -231,19 +239,7 @@ def amin(input: Any, dim: Any = (), keepdim: bool = False) -> Any:
 @api("aminmax(Tensor input, *, int? dim=None, bool keepdim=False) -> (Tensor, Tensor)")
 def aminmax(input: Any, *, dim: Any = None, keepdim: bool = False) -> Any:
     """The smallest and the largest value."""
-    return AMinMax(amin(input, () if dim is None else dim, keepdim), amax(input, () if dim is None else dim, keepdim))
-
-
-class AMinMax(NamedTuple):
-    min: Any
-    max: Any
-
-
-class ValuesIndices(NamedTuple):
-    """torch.return_types of reductions with indices."""
-
-    values: Any
-    indices: Any
+    return NAMED["aminmax"](amin(input, () if dim is None else dim, keepdim), amax(input, () if dim is None else dim, keepdim))
 
 
 def _arg(row: Row, input: Any, dim: Any, keepdim: bool) -> Any:
@@ -309,11 +305,9 @@ def _extreme(name: str, elementwise: Any, row: Row, by_dim: Any) -> Any:
                                    "'dim' argument.")
             r = reduce(row, input, None, False)
             return r if out is None else call.write_out(out, r)
-        pair = Pair(*by_dim(input, dim, bool(keepdim)))
+        pair = NAMED[name](*by_dim(input, dim, bool(keepdim)))
         return pair if out is None else call.write_out(out, pair)
 
-    Pair = NamedTuple(name, [("values", Any), ("indices", Any)])  # type: ignore[misc]
-    Pair.__module__ = "torch.return_types"
     function.__doc__ = f"The {name} of all elements; with `dim`, (values, indices); with a second tensor, elementwise."
     return function
 

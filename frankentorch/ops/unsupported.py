@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from .. import dtypes
 from ..dtypes import dtype as DType
+from ..errors import NotImplementedYet
 
 BOOL = {"abs": "abs_cpu", "floor": "floor_vml_cpu", "ceil": "ceil_vml_cpu", "rint": "round_vml_cpu", "round": "round_vml_cpu", "trunc": "trunc_vml_cpu",
-        "remainder": "remainder_cpu", "fmod": "fmod_cpu", "hypot": "hypot_cpu"}
-INTEGER = {"hypot": "hypot_cpu"}
+        "remainder": "remainder_cpu", "fmod": "fmod_cpu", "hypot": "hypot_cpu", "floor_divide": "div_floor_cpu", "pow": "pow",
+        "bitwise_left_shift": "lshift_cpu", "bitwise_right_shift": "rshift_cpu", "logaddexp": "logaddexp_cpu"}
+INTEGER = {"hypot": "hypot_cpu", "logaddexp": "logaddexp_cpu"}
 COMPLEX = {"gt": "gt_cpu", "lt": "lt_cpu", "ge": "ge_cpu", "le": "le_cpu", "erf": "erf_vml_cpu", "atan2": "atan2_cpu", "erfc": "erfc_vml_cpu",
-           "fmod": "fmod_cpu", "remainder": "remainder_cpu", "hypot": "hypot_cpu", "lgamma": "lgamma_vml_cpu", "digamma": "digamma"}
+           "fmod": "fmod_cpu", "remainder": "remainder_cpu", "hypot": "hypot_cpu", "lgamma": "lgamma_vml_cpu", "digamma": "digamma",
+           "floor_divide": "div_floor_cpu", "erfinv": "erfinv_vml_cpu", "i0": "i0_vml_cpu", "copysign": "copysign_cpu"}
 SENTENCES = {
     ("neg", "bool"): (RuntimeError, "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, use the `~` or "
                                     "`logical_not()` operator instead."),
@@ -23,6 +26,12 @@ SENTENCES = {
     ("trunc", "complex"): (NotImplementedError, "trunc is not supported for complex inputs"),
     ("maximum", "complex"): (RuntimeError, "maximum not implemented for complex tensors."),
     ("minimum", "complex"): (RuntimeError, "minimum not implemented for complex tensors."),
+    ("fmax", "complex"): (RuntimeError, "fmax not implemented for complex tensors."),
+    ("fmin", "complex"): (RuntimeError, "fmin not implemented for complex tensors."),
+    ("signbit", "complex"): (NotImplementedError, "signbit is not implemented for complex tensors."),
+    ("logaddexp", "complex"): (NotImplementedYet, "torch.logaddexp of complex numbers is not there yet"),
+    ("sub", "bool"): (RuntimeError, "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` operator "
+                                    "instead."),
 }
 
 
