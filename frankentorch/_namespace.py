@@ -19,6 +19,18 @@ LAZY = {
     "interop": "interop", "_C": "_C",
 }
 
+# Names of torch that live in a module, loaded when first asked for: name -> (module, name there).
+FROM: dict[str, tuple[str, str]] = {
+    **{n: ("storage", n) for n in ("TypedStorage", "UntypedStorage")},
+    **{n: ("nn.functional", n) for n in ("bilinear", "channel_shuffle", "conv1d", "conv2d", "conv3d", "conv_tbc", "conv_transpose1d", "conv_transpose2d",
+                                         "conv_transpose3d", "cosine_similarity", "pairwise_distance", "pdist", "pixel_shuffle", "pixel_unshuffle", "rrelu",
+                                         "rrelu_")},
+    **{f"{t}Storage": ("storage", f"{t}Storage") for t in ("Float", "Double", "Half", "BFloat16", "Byte", "Char", "Short", "Int", "Long", "Bool",
+                                                           "ComplexFloat", "ComplexDouble")},
+    "Storage": ("storage", "FloatStorage"), "autocast": ("amp", "autocast"), "GradScaler": ("amp", "GradScaler"), "OutOfMemoryError": ("errors", "OutOfMemoryError"),
+    "vmap": ("func", "vmap"), "matrix_power": ("linalg", "matrix_power"),
+}
+
 
 def fill(ns: dict[str, Any]) -> None:
     """Put torch's names into `ns`."""
@@ -72,6 +84,12 @@ def _getattr(name: str) -> Any:
             raise MissingName(f"torch.{name} is not there yet") from None
         importlib.import_module("frankentorch").__dict__[name] = module
         return module
-    if name.startswith("__"):
-        raise AttributeError(f"module 'torch' has no attribute '{name}'")
-    raise AttributeError(f"module 'torch' has no attribute '{name}'")
+    source = FROM.get(name)
+    if source is not None:
+        module, attribute = source
+        value = getattr(importlib.import_module(f"frankentorch.{module}"), attribute)
+        importlib.import_module("frankentorch").__dict__[name] = value
+        return value
+    from ._missing import error
+
+    raise error("", name)

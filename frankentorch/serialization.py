@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .interop.pt_format import CorruptFileError, UnsafeGlobalError, add_safe_globals, clear_safe_globals, get_safe_globals, safe_globals
 from .interop.pt import load, save
+from .interop.pt_format import CorruptFileError, UnsafeGlobalError, add_safe_globals, clear_safe_globals, get_safe_globals, safe_globals
 
 __all__ = ["CorruptFileError", "SourceChangeWarning", "UnsafeGlobalError", "add_safe_globals", "clear_safe_globals", "get_crc32_options",
            "get_default_load_endianness", "get_default_mmap_options", "get_safe_globals", "load", "location_tag", "safe_globals", "save",

@@ -338,8 +338,8 @@ def _legacy(dtype: Any) -> type[TypedStorage]:
                                                                   "__doc__": f"A storage of {dtype} elements."})
 
 
-LEGACY = {c.__name__: c for c in map(_legacy, (dtypes.float32, dtypes.float64, dtypes.float16, dtypes.bfloat16, dtypes.uint8, dtypes.int8, dtypes.int16,
-                                               dtypes.int32, dtypes.int64, dtypes.bool_, dtypes.complex64, dtypes.complex128))}
+globals().update({c.__name__: c for c in map(_legacy, (dtypes.float32, dtypes.float64, dtypes.float16, dtypes.bfloat16, dtypes.uint8, dtypes.int8, dtypes.int16,
+                                                           dtypes.int32, dtypes.int64, dtypes.bool_, dtypes.complex64, dtypes.complex128))})
 
 
 # Pickling ------------------------------------------------------------------------------------------------------------------------

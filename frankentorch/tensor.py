@@ -1105,6 +1105,8 @@ def from_array(a: Any, dtype: Any = None) -> Tensor:
     c = np.array(a, dtype=dt.np, order="C", copy=True)
     buf = Buffer(max(c.nbytes, 1))
     ctypes.memmove(buf.ptr, c.ctypes.data, c.nbytes)
+    if state.region is not None:
+        state.region.constants.append(buf)
     return wrap(Value(tensor_type(dt, c.shape), None, -1, buf, 0))
 
 

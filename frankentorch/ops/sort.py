@@ -6,12 +6,12 @@ read a sorted copy; their gradient goes to the element that was picked.
 
 from __future__ import annotations
 
-from collections import namedtuple
 from typing import Any
 
 import numpy as np
 
 from .. import dtypes
+from ..return_types import ALL as NAMED
 from . import call
 from .call import is_tensor, wrap_dim
 from .create import full_of, iota
@@ -93,14 +93,7 @@ searchsorted_row = primitive(
 
 
 # Sorting -------------------------------------------------------------------------------------------------------------------
-def named_pair(name: str) -> Any:
-    """torch's return type of a function with values and indices."""
-    base: Any = namedtuple("base", ["values", "indices"])
-    shown = f"torch.return_types.{name}(\nvalues={{!r}},\nindices={{!r}})"
-    return type(name, (base,), {"__slots__": (), "__module__": "torch.return_types", "__repr__": lambda self: shown.format(*self)})
-
-
-Sorted, TopK, KthValue, Median, NanMedian, Mode = map(named_pair, ("sort", "topk", "kthvalue", "median", "nanmedian", "mode"))
+Sorted, TopK, KthValue, Median, NanMedian, Mode = (NAMED[n] for n in ("sort", "topk", "kthvalue", "median", "nanmedian", "mode"))
 
 
 @api("sort(Tensor input, int dim=-1, bool descending=False, bool stable=False) -> (Tensor, Tensor)")

@@ -1,0 +1,29 @@
+"""torch.types: the names used in annotations."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import IO, Any
+
+from . import device as devices
+from . import dtypes, memory_format
+from .size import Size
+from .tensor import Tensor
+
+__all__ = ["Device", "FileLike", "Number"]
+
+Number = int | float | bool
+Device = devices.device | str | int | None
+FileLike = str | os.PathLike[str] | IO[bytes]
+_TensorOrTensors = Tensor | Sequence[Tensor]
+_dtype, _device, _layout, _size = dtypes.dtype, devices.device, memory_format.layout, Size | list[int] | tuple[int, ...]
+_int, _float, _bool, _complex = int, float, bool, complex
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Storage":
+        from .storage import UntypedStorage
+
+        return UntypedStorage
+    raise AttributeError(f"module 'torch.types' has no attribute '{name}'")
