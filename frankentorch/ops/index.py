@@ -17,7 +17,7 @@ from .call import is_tensor, wrap_dim
 from .create import full_of
 from .define import api, composite
 from .index_rows import (
-    accumulate,
+    accumulated,
     compact_row,
     constant,
     gather_row,
@@ -238,21 +238,13 @@ def index_put(input: Any, indices: Sequence[Any], values: Any, accumulate: bool 
     if not dims:
         return input + values if accumulate else where(full_of((), True, dtypes.bool_), values, input)
     shape = index_shape(x.shape, dims, broadcast_shapes([tuple(t.shape) for t in tensors]))
-    trimmed = tuple(values.shape)
-    while len(trimmed) > len(shape) and trimmed[0] == 1:
-        trimmed = trimmed[1:]
-    if len(trimmed) > len(shape) or any(a not in (1, b) for a, b in zip(reversed(trimmed), reversed(shape), strict=False)):
+    if values.ndim > len(shape) or any(a not in (1, b) for a, b in zip(reversed(values.shape), reversed(shape), strict=False)):
         raise RuntimeError(f"shape mismatch: value tensor of shape {list(values.shape)} cannot be broadcast to indexing result of shape {list(shape)}")
-    values = values if len(trimmed) == values.ndim else values.reshape(trimmed)
     if accumulate:
-        out = _accumulate_put(x, values, tensors, tuple(dims))
+        out = accumulated(index_put_row, x, (values, *tensors), (tuple(dims), True))
     else:
         out = emit(index_put_row, (x, values, *tensors), (tuple(dims), False))
     return out if x is input else out.reshape(input.shape)
-
-
-def _accumulate_put(x: Any, values: Any, tensors: Sequence[Any], dims: tuple[int, ...]) -> Any:
-    return accumulate(index_put_row, x, (values, *tensors), (dims, True))
 
 
 @api("put(Tensor input, Tensor index, Tensor source, bool accumulate=False) -> Tensor", inplace=True, out=False)
@@ -305,7 +297,7 @@ def scatter(input: Any, dim: int, index: Any, src: Any = None, *, value: Any = N
     if not is_tensor(src):
         src = constant(call.convert_number(src, input.dtype), input, index.shape)
     if reduce is not None:
-        return accumulate(scatter_reduce_row, input, (index, src), (d, _OPS[reduce]))
+        return accumulated(scatter_reduce_row, input, (index, src), (d, _OPS[reduce]))
     return emit(scatter_row, (input, index, src), (d,))
 
 
@@ -316,7 +308,7 @@ def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Any:
     _check_scatter("scatter", input, d, index, src)
     if index.numel() == 0:
         return input.clone()
-    return _named(accumulate(scatter_reduce_row, input, (index, src), (d, "add")), "ScatterAddBackward0")
+    return _named(accumulated(scatter_reduce_row, input, (index, src), (d, "add")), "ScatterAddBackward0")
 
 
 @api("scatter_reduce(Tensor input, int dim, Tensor index, Tensor src, str reduce, *, bool include_self=True) -> Tensor", inplace=True)
@@ -333,12 +325,12 @@ def scatter_reduce(input: Any, dim: int, index: Any, src: Any, reduce: str, *, i
     x = input
     if not include_self:
         x = emit(scatter_row, (x, index, constant(_identity(reduce, x.dtype), x, index.shape)), (d,))
-    out = accumulate(scatter_reduce_row, x, (index, src), (d, _OPS.get(reduce, "add")))
+    out = accumulated(scatter_reduce_row, x, (index, src), (d, _OPS.get(reduce, "add")))
     if reduce == "mean":
         count = full_of(tuple(x.shape), 1, x.dtype)
         if not include_self:
             count = emit(scatter_row, (count, index, constant(0, count, index.shape)), (d,))
-        count = accumulate(scatter_reduce_row, count, (index, constant(1, count, index.shape)), (d, "add"))
+        count = accumulated(scatter_reduce_row, count, (index, constant(1, count, index.shape)), (d, "add"))
         out = out / count if x.dtype.is_floating_point else out // count
     return _named(out, "ScatterReduceBackward0")
 
@@ -374,7 +366,7 @@ def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: Any = 1) 
     if index.numel() != n:
         raise RuntimeError(f"index_add_(): Number of indices ({index.numel()}) should be equal to source.size(dim): ({n}), for dim: {d}")
     in_bounds(index, input.shape[d] if input.ndim else 1, d)
-    return accumulate(index_add_row, input, (index, source if alpha == 1 else source * alpha), (d,))
+    return accumulated(index_add_row, input, (index, source if alpha == 1 else source * alpha), (d,))
 
 
 @api("index_reduce(Tensor input, int dim, Tensor index, Tensor source, str reduce, *, bool include_self=True) -> Tensor", inplace=True)
@@ -449,7 +441,7 @@ def _embedding_vjp(g: Any, weight: Any, indices: Any, out: Any, padding_idx: Any
         ones = full_of((flat.shape[0],), 1, dtypes.float32)
         counts = emit(index_add_row, (full_of((weight.shape[0],), 0, dtypes.float32), flat, ones), (0,))
         rows = rows / call.cast(emit(index_select_row, (counts, flat), (0,)), rows.dtype).unsqueeze(1)
-    total = accumulate(index_add_row, zeros, (flat, rows), (0,))
+    total = accumulated(index_add_row, zeros, (flat, rows), (0,))
     if padding_idx is not None and padding_idx >= 0:
         total = emit(index_copy_row, (total, full_of((1,), padding_idx, dtypes.int64), zeros_for(g, (1, weight.shape[1]))), (0,))
     return total, None

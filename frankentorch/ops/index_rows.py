@@ -34,7 +34,7 @@ def constant(value: Any, like: Any, shape: Sequence[int]) -> Any:
     return emit(expand_row, (full_of((), value, like.dtype),), (tuple(shape),))
 
 
-def accumulate(row: Row, x: Any, others: Sequence[Any], attrs: tuple[Any, ...]) -> Any:
+def accumulated(row: Row, x: Any, others: Sequence[Any], attrs: tuple[Any, ...]) -> Any:
     """Record a row that sums into `x`: bfloat16 and float16 are summed in float32 and rounded once."""
     dtype = x.dtype
     if dtype in LOW:
@@ -57,7 +57,7 @@ def _ref_index_select(x: Any, index: Any, dim: int) -> Any:
 
 
 def _index_select_vjp(g: Any, x: Any, index: Any, out: Any, dim: Any) -> Any:
-    return accumulate(index_add_row, zeros_for(g, x.shape), (index, g), (dim,)), None
+    return accumulated(index_add_row, zeros_for(g, x.shape), (index, g), (dim,)), None
 
 
 index_select_row = primitive(
@@ -84,7 +84,7 @@ def _ref_gather(x: Any, index: Any, dim: int) -> Any:
 
 
 def _gather_vjp(g: Any, x: Any, index: Any, out: Any, dim: Any) -> Any:
-    return accumulate(scatter_reduce_row, zeros_for(g, x.shape), (index, g), (dim, "add")), None
+    return accumulated(scatter_reduce_row, zeros_for(g, x.shape), (index, g), (dim, "add")), None
 
 
 gather_row = primitive(
@@ -117,7 +117,7 @@ def _ref_index(x: Any, *indices: Any, dims: Any) -> Any:
 
 
 def _index_vjp(g: Any, x: Any, *indices: Any, out: Any, dims: Any) -> Any:
-    return (accumulate(index_put_row, zeros_for(g, x.shape), (g, *indices), (dims, True)), *(None for _ in indices))
+    return (accumulated(index_put_row, zeros_for(g, x.shape), (g, *indices), (dims, True)), *(None for _ in indices))
 
 
 index_row = primitive(
@@ -194,7 +194,7 @@ def _scatter_reduce_vjp(g: Any, x: Any, index: Any, src: Any, out: Any, dim: Any
         return emit(gather_row, (t, index), (dim,))
 
     def total(base: Any, of: Any) -> Any:
-        return accumulate(scatter_reduce_row, base, (index, of), (dim, "add"))
+        return accumulated(scatter_reduce_row, base, (index, of), (dim, "add"))
 
     for d in range(x.ndim):
         if src.shape[d] != index.shape[d]:
@@ -204,8 +204,8 @@ def _scatter_reduce_vjp(g: Any, x: Any, index: Any, src: Any, out: Any, dim: Any
         share = g / total(mine, theirs)
         return share * mine, None, read(share) * theirs
     # A product's gradient is the product of the others; exact with zeros, which are counted apart.
-    ones = accumulate(scatter_reduce_row, full_of(tuple(x.shape), 1, x.dtype), (index, src), (dim, "mul"))
-    solid = accumulate(scatter_reduce_row, where(x == 0, 1, x), (index, where(src == 0, 1, src)), (dim, "mul"))
+    ones = accumulated(scatter_reduce_row, full_of(tuple(x.shape), 1, x.dtype), (index, src), (dim, "mul"))
+    solid = accumulated(scatter_reduce_row, where(x == 0, 1, x), (index, where(src == 0, 1, src)), (dim, "mul"))
     zeros = read(total(call.cast(x == 0, g.dtype), call.cast(src == 0, g.dtype)))
     others = where(src == 0, where(zeros == 1, read(solid), 0), where(zeros == 0, read(solid) / where(src == 0, 1, src), 0))
     return g * ones, None, read(g) * others

@@ -14,7 +14,7 @@ from ..errors import NotImplementedYet
 from . import call
 from .call import wrap_dim
 from .define import LOW, api, primitive
-from .index_rows import accumulate, scatter_reduce_row, zeros_for
+from .index_rows import accumulated, scatter_reduce_row, zeros_for
 from .movement import flip_row
 from .pointwise import abs_, clone_row, exp, log, where
 from .record import emit
@@ -113,7 +113,7 @@ def _extreme_ref(better: Any) -> Any:
 def _extreme_vjp(g: Any, x: Any, out: Any, dim: Any) -> Any:
     if g[0] is None:
         return (None,)
-    return (accumulate(scatter_reduce_row, zeros_for(g[0], x.shape), (out[1], g[0]), (dim, "add")),)
+    return (accumulated(scatter_reduce_row, zeros_for(g[0], x.shape), (out[1], g[0]), (dim, "add")),)
 
 
 def _extreme_row(name: str, doc: str, better: Any) -> Row:
