@@ -1,0 +1,36 @@
+"""``ft run``: a PyTorch program as it is, on FrankenTorch."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from . import settings
+from .show import json_option
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@settings.options
+@json_option
+@click.option("--stats", is_flag=True, help="Afterwards, say on stderr what the runtime did.")
+@click.argument("script")
+@click.argument("args", nargs=-1, type=click.UNPROCESSED)
+def command(script: str, args: tuple[str, ...], stats: bool, as_json: bool, threads: int | None, cpu: str | None, eager: bool, cut: str | None) -> None:
+    """Run SCRIPT with ARGS, with `import torch` meaning FrankenTorch.
+
+    SCRIPT may also be module:function or file.py:function. Options of ft go before it. With --json the runtime's counters follow the
+    script's own output, as the last line.
+    """
+    import json
+
+    settings.apply(threads=threads, cpu=cpu, eager=eager, cut=cut)
+    try:
+        settings.execute(script, args)
+    finally:
+        from ..runtime.report import counters, summary
+
+        if as_json:
+            click.echo(json.dumps(counters()))
+        elif stats:
+            print(summary(), file=sys.stderr)
