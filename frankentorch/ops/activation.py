@@ -70,6 +70,7 @@ _log_softmax.row.grad_name = "LogSoftmaxBackward0"
 @composite("softmax(Tensor input, int dim, ScalarType? dtype=None) -> Tensor", opmath=False, aliases=("special_softmax",))
 def softmax(input: Any, dim: int, dtype: Any = None) -> Any:
     """exp(input) over its sum along `dim`."""
+    wrap_dim(dim, input.ndim)
     return _softmax(_float_input(input, dtype, "softmax"), dim)
 
 
@@ -79,6 +80,7 @@ softmax.row.grad_name = "SoftmaxBackward0"
 @composite("log_softmax(Tensor input, int dim, ScalarType? dtype=None) -> Tensor", opmath=False, aliases=("special_log_softmax",))
 def log_softmax(input: Any, dim: int, dtype: Any = None) -> Any:
     """log(softmax(input)), without overflow."""
+    wrap_dim(dim, input.ndim)
     return _log_softmax(_float_input(input, dtype, "log_softmax"), dim)
 
 

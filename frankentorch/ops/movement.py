@@ -662,7 +662,7 @@ def contiguous(input: Any, memory_format: Any = None) -> Any:
 @api("flip(Tensor input, int[] dims) -> Tensor", out=False)
 def flip(input: Any, *dims: Any) -> Any:
     """Reverse dimensions; a copy."""
-    axes = tuple(sorted({wrap_dim(d, input.ndim) for d in int_args(dims)}))
+    axes = tuple(sorted({wrap_dim(d, input.ndim) for d in int_args(dims)})) if input.ndim else ()
     return _named(emit(clone_row, (emit(flip_row, (input,), (axes,)),), (dense_type(input._value.type).strides,)), "FlipBackward0")
 
 
@@ -712,7 +712,9 @@ def cat(tensors: Any, dim: int = 0) -> Any:
             raise TypeError(f"expected Tensor as element {i} in argument 0, but got {type(x).__name__}")
         if x.ndim == 0:
             raise RuntimeError(f"zero-dimensional tensor (at position {i}) cannot be concatenated")
-    full = [x for x in tensors if not (x.ndim == 1 and x.shape[0] == 0)] or tensors[:1]
+    full = tensors
+    if any(x.ndim != 1 for x in tensors):  # a vector without elements goes with any rank
+        full = [x for x in tensors if not (x.ndim == 1 and x.shape[0] == 0)] or tensors[:1]
     first = full[0]
     d = wrap_dim(dim, first.ndim)
     for i, x in enumerate(full):

@@ -22,6 +22,13 @@ STEP = NoGrad("a step function: torch gives no gradient")
 
 
 # Conversion and copying ------------------------------------------------------------------------------------------------
+def zero_like(g: Any) -> Any:
+    """A gradient of nothing: it depends on no value, so it has no gradient in turn and infinities do not make it NaN."""
+    from .create import full_of
+
+    return full_of(tuple(g.shape), 0, g.dtype)
+
+
 def _infer_to(types: Any, attrs: Any) -> Any:
     t = types[0]
     return (tensor_type(attrs[0], t.shape, dense_type(t).strides),)
@@ -109,7 +116,7 @@ def _sign_lane(L: Any, x: Any) -> Any:
     return L.select(positive, L.one(x), L.select(negative, -L.one(x), L.zero(x)))
 
 
-sign = unary("sign(Tensor input) -> Tensor", doc="-1, 0 or 1.", ref=np.sign, lane=_sign_lane, vjp=lambda g, x, out: (g * 0,))
+sign = unary("sign(Tensor input) -> Tensor", doc="-1, 0 or 1.", ref=np.sign, lane=_sign_lane, vjp=lambda g, x, out: (zero_like(g),))
 
 
 def _sgn_lane(L: Any, x: Any) -> Any:
@@ -123,7 +130,7 @@ def _sgn_lane(L: Any, x: Any) -> Any:
 def _sgn_vjp(g: Any, x: Any, out: Any) -> Any:
     """Of a complex direction, only what turns it counts."""
     if not x.dtype.is_complex:
-        return (g * 0,)
+        return (zero_like(g),)
     along = g * conj(out)
     return (where(x == 0, 0, (g - (along + conj(along)) / 2 * out) / abs_(x)),)
 
@@ -184,7 +191,7 @@ def _divides(fn: Any) -> Any:
 
 
 floor_divide = _divides(binary("floor_divide(Tensor input, Tensor other) -> Tensor", doc="floor(input / other).", ref=_int_ref(np.floor_divide),
-                      lane=_divmod_lane("floor_divide"), vjp=lambda g, a, b, out: (g * 0, g * 0)))
+                      lane=_divmod_lane("floor_divide"), vjp=lambda g, a, b, out: (zero_like(g), zero_like(g))))
 remainder = _divides(binary("remainder(Tensor input, Tensor other) -> Tensor", doc="Python's modulus: the sign of `other`.", ref=_int_ref(np.remainder),
                    lane=_divmod_lane("remainder"), vjp=lambda g, a, b, out: (g, -g * floor(a / b))))
 fmod = _divides(binary("fmod(Tensor input, Tensor other) -> Tensor", doc="C's fmod: the sign of `input`.", ref=_int_ref(np.fmod), lane=_divmod_lane("fmod"),
@@ -359,7 +366,7 @@ signbit = unary("signbit(Tensor input) -> Tensor", doc="Whether the sign bit is 
 # Rounding ------------------------------------------------------------------------------------------------------------------------
 def _rounding(name: str, doc: str, ref: Any, lane: Any, aliases: tuple[str, ...] = ()) -> OpFunction:
     return unary(f"{name}(Tensor input) -> Tensor", doc=doc, ref=ref, lane=lambda L, x: lane(L, x) if x.ty in ("f32", "f64") else x,
-                 vjp=lambda g, x, out: (g * 0,), aliases=aliases)
+                 vjp=lambda g, x, out: (zero_like(g),), aliases=aliases)
 
 
 floor: OpFunction = _rounding("floor", "The largest integer not above.", np.floor, lambda L, x: L.floor(x))
@@ -433,4 +440,4 @@ hypot = _math2("hypot", "sqrt(input**2 + other**2).", np.hypot, lambda g, a, b, 
 logaddexp = _math2("logaddexp", "log(e**input + e**other).", np.logaddexp, lambda g, a, b, out: (g / (1 + exp(b - a)), g / (1 + exp(a - b))))
 copysign = binary("copysign(Tensor input, Tensor other) -> Tensor", doc="|input| with the sign of other.", ref=np.copysign,
                   lane=lambda L, a, b: L.copysign(a, b), promote=int_to_float, samples=(0.5, 3.0),
-                  vjp=lambda g, a, b, out: (g * sign(out / a), g * 0))
+                  vjp=lambda g, a, b, out: (g * sign(out / a), zero_like(g)))

@@ -70,6 +70,8 @@ def _entry(a: Any, b: Any, program: Program, exact: bool) -> Difference | None:
         return _raised(a, b)
     if a.kind.startswith("type:"):
         for name, x, y in zip(TYPE_FIELDS, a.seen, b.seen):
+            if name == "strides" and a.seen[1] == b.seen[1]:
+                x, y = _spanned(a.seen[1], x), _spanned(b.seen[1], y)
             if x != y:
                 return Difference(a.at, name, f"{a.kind[5:]} {x}", str(y))
         return None
@@ -78,10 +80,15 @@ def _entry(a: Any, b: Any, program: Program, exact: bool) -> Difference | None:
     if a.kind.startswith("grad:"):
         if a.seen is None or b.seen is None:
             return None if a.seen is b.seen else Difference(a.at, "grad", f"{a.kind[5:]} {_text(a.seen)}", _text(b.seen))
-        if a.seen[0] != b.seen[0]:
+        if a.seen[0][:2] != b.seen[0][:2] or _spanned(a.seen[0][1], a.seen[0][2]) != _spanned(b.seen[0][1], b.seen[0][2]):
             return Difference(a.at, "grad type", f"{a.kind[5:]} {a.seen[0]}", str(b.seen[0]))
         return _values(a.at, "grad", a.kind[5:], a.seen[1], b.seen[1], program, exact)
     return _values(a.at, "value", a.kind[6:], a.seen, b.seen, program, exact)
+
+
+def _spanned(shape: tuple[int, ...], strides: tuple[int, ...]) -> tuple[int, ...]:
+    """The strides that reach anything: those of dimensions longer than one, of a tensor that has elements."""
+    return () if 0 in shape else tuple(0 if n == 1 else s for n, s in zip(shape, strides))
 
 
 def _raised(a: Any, b: Any) -> Difference | None:
