@@ -26,7 +26,7 @@ import frankentorch.nn.functional as F
 from frankentorch import dtypes
 from frankentorch.cli.opt import main as opt
 from frankentorch.ir import build, pipeline, verify
-from frankentorch.ir.composites import capture, replay
+from frankentorch.ir.capture import capture, replay
 from frankentorch.ir.dialect import RowOp, op_class, static, value_type
 from frankentorch.ir.interp import interpret, store
 from frankentorch.ir.passes.cse import Cse

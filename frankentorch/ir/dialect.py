@@ -44,6 +44,8 @@ from . import verify
 DTYPE_TEXT: dict[dtypes.dtype, str] = {d: getattr(d, "lane", None) or "c32" for d in dtypes.ALL if d is not dtypes.complex32}
 DTYPE_TEXT[dtypes.complex32] = "c32"
 DTYPES = {text: d for d, text in DTYPE_TEXT.items()}
+GRAD = "grad"
+"""The attribute that says which operands of an op hand on a gradient, where some that could do not (they were detached)."""
 MISSING = "missing"
 """The property of a composite op that says which of its optional tensors were not given."""
 

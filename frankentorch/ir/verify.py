@@ -32,9 +32,10 @@ CONSTRAINTS = {
     "FT9": "A function's body holds ops of the table, numbers, kernels and calls of kernels, and ends in func.return.",
     "FT10": "A function's arguments are ft tensors and ft scalars; what it returns are tensors of the types that its signature names.",
     "FT11": "requires_grad marks arguments that are floating-point or complex tensors.",
-    "FT12": "A number's type is the scalar type of its value: the value is in it exactly where programs specialise on it.",
+    "FT12": "A number's type holds its value or none.",
     "FT13": "A word of call.loops is an integer, or points to one of its operands and results, or to a temporary numbered after them.",
     "FT14": "call.template names a row of the table, and its results are what the row's shape rule gives.",
+    "FT15": "The attribute grad of an op is a list of booleans, one an operand.",
 }
 
 
@@ -64,6 +65,9 @@ def row_op(op: RowOp, params: int, loose: bool, names: Sequence[str]) -> None:
         value = op.properties[name].data  # type: ignore[attr-defined]
         if name in types and not fits(value, types[name]):
             fail("FT2", f"{op.name}: {name} = {value!r} is no {types[name]}")
+    grad = op.attributes.get("grad")
+    if grad is not None and (not isinstance(grad.data, tuple) or [type(v) for v in grad.data] != [bool] * given):  # type: ignore[attr-defined]
+        fail("FT15", f"{op.name}: grad = {grad}")
     for value in op.operands:
         if not isinstance(getattr(value.type, "data", None), TensorType):
             fail("FT1", f"{op.name}: an operand of type {value.type} is neither a tensor nor a scalar")
@@ -99,7 +103,7 @@ def fits(value: Any, schema_type: str) -> bool:
 def number_op(op: NumberOp) -> None:
     """FT12."""
     value, t = op.value.data, op.result.type.data  # type: ignore[attr-defined]
-    if not isinstance(value, int | float | complex) or scalar_type(t.dtype, value) is not t:
+    if not isinstance(value, int | float | complex) or t not in (scalar_type(t.dtype, value), scalar_type(t.dtype)):
         fail("FT12", f"ft.number: {value!r} of type {op.result.type}")
 
 

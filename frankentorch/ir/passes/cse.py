@@ -36,7 +36,7 @@ class Cse(ModulePass):
         for inner in list(rewrite.body(op).ops):
             if not isinstance(inner, RowOp | NumberOp) or rewrite.is_effect(inner):
                 continue
-            key = (type(inner), tuple(inner.operands), tuple(inner.properties.items()), tuple(inner.result_types))
+            key = (type(inner), tuple(inner.operands), tuple(inner.properties.items()), tuple(inner.attributes.items()), tuple(inner.result_types))
             first = known.setdefault(key, tuple(inner.results))
             if first[0] is inner.results[0] or any(rewrite.escapes(r) for r in inner.results) and any(rewrite.escapes(r) for r in first):
                 continue

@@ -18,7 +18,8 @@ from ...ops.table import ROWS
 from ...ops.types import TensorType, dense_type, tensor_type
 from ...runtime.tape import differentiable, gradient, saves
 from .. import build, verify
-from ..dialect import RowOp
+from ..capture import natural_mask
+from ..dialect import GRAD, RowOp
 from . import rewrite
 
 
@@ -43,7 +44,8 @@ class Grad(ModulePass):
           func.return %s, %d : ...
 
     The rules are those that the tape replays, so the bits are those of ``backward()``: ops in reverse order of recording, contributions to
-    a value added in the order in which they arrive, an op's operands from left to right. An argument that the result does not
+    a value added in the order in which they arrive, an op's operands from left to right. An attribute ``grad = #ft.static<[true, false]>`` on an op stops gradients of its second operand, as
+    ``detach`` does; it is dropped here. An argument that the result does not
     depend on gets zeros.
     """
 
@@ -52,6 +54,13 @@ class Grad(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         function = verify.main(op)
         _Backward(function).run()
+
+
+def _mask(op: RowOp, needs: set[SSAValue]) -> tuple[bool, ...]:
+    """Which operands get a gradient: those that need one and were not detached."""
+    natural = natural_mask(op, needs)
+    given = op.attributes.get(GRAD)
+    return natural if given is None else tuple([a and b for a, b in zip(natural, given.data, strict=True)])  # type: ignore[attr-defined]
 
 
 class _Backward:
@@ -74,6 +83,8 @@ class _Backward:
             self.grads[loss] = self._full(rewrite.type_of(loss), 1)
             for op in reversed(ops):
                 self._step(op, needs)
+        for op in ops:
+            op.attributes.pop(GRAD, None)
         results = [*self.end.operands, *[self._leaf_gradient(a) for a in self.wanted]]
         self.block.insert_op_before(ReturnOp(*results), self.end)
         self.end.detach()
@@ -99,7 +110,7 @@ class _Backward:
         """Values that a wanted argument reaches through differentiable ops."""
         needs: set[SSAValue] = set(self.wanted)
         for op in ops:
-            if op.ROW.differentiable and any(v in needs for v in op.operands):
+            if any(_mask(op, needs)):
                 needs.update(r for r in op.results if differentiable(rewrite.type_of(r)))
         return needs
 
@@ -109,7 +120,7 @@ class _Backward:
         if all(g is None for g in incoming):
             return
         sig = op.sig
-        mask = tuple([v in needs for v in op.operands])
+        mask = _mask(op, needs)
         rule = gradient(sig, mask, tuple([None if g is None else rewrite.type_of(g) for g in incoming]))
         slots: list[SSAValue | None] = [*incoming, *[op.operands[i] if side == "in" else op.results[i] for side, i in saves(sig, mask)]]
         for inner, args in rule.instrs:

@@ -15,7 +15,7 @@ from ...dtypes import BOOL, COMPLEX, FLOAT, INT
 from ...dtypes import dtype as DType
 from ...ops.record import Sig, make_sig
 from ...ops.table import ROWS
-from ..dialect import RowOp
+from ..dialect import GRAD, RowOp
 from . import rewrite
 
 
@@ -80,7 +80,7 @@ class Simplify(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         block = rewrite.body(op)
         for inner in list(block.ops):
-            if isinstance(inner, RowOp) and len(inner.results) == 1:
+            if isinstance(inner, RowOp) and len(inner.results) == 1 and GRAD not in inner.attributes:
                 for rule in RULES:
                     found = rule(inner)
                     if found is not None:

@@ -57,9 +57,17 @@ func.func @main(%x: !ft.tensor<[4], f32>, %y: !ft.tensor<[3], f32>) -> !ft.tenso
 
 // -----
 
-// CHECK: (FT12) ft.number: 0.5 of type !ft.scalar<f32>
+// CHECK: (FT15) ft.exp: grad = #ft.static<[true, false]>
+func.func @main(%x: !ft.tensor<[4], f32>) -> !ft.tensor<[4], f32> {
+  %s = ft.exp(%x) attributes {grad = #ft.static<[true, false]>} : !ft.tensor<[4], f32>
+  func.return %s : !ft.tensor<[4], f32>
+}
+
+// -----
+
+// CHECK: (FT12) ft.number: 0.5 of type !ft.scalar<f32, 2.0>
 func.func @main() {
-  %c = ft.number 0.5 : !ft.scalar<f32>
+  %c = ft.number 0.5 : !ft.scalar<f32, 2.0>
   func.return
 }
 
