@@ -90,7 +90,7 @@ def pointwise(row: Row, rng: np.random.Generator, dtype: str) -> Iterator[Case]:
             yield [corner], attrs
         else:
             pairs = [corner[:, None], corner[None, :]]
-            yield [np.array([[True], [False]]), corner[None, :], corner[None, :]] if kinds[0] != dtype else pairs, attrs
+            yield [np.array([[True], [False]]), corner[None, :], corner[None, :]] if n == 3 else pairs, attrs
         yield arrays(33), attrs
         if row.traits & {"convert"}:
             continue

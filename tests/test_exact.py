@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from row_cases import DTYPES, cases, primitives
 
+import frankentorch as torch
 from frankentorch.knobs import scoped
-from frankentorch.ops.record import Scalar, emit
+from frankentorch.ops.call import convert_number
+from frankentorch.ops.record import emit, number
 from frankentorch.ops.table import ROWS, Row
-from frankentorch.ops.types import scalar_type
+from frankentorch.runtime import jit
 from frankentorch.tensor import from_array
 
 
@@ -38,7 +40,7 @@ def bits(t: Any) -> np.ndarray:
 def outputs(row: Row, arrays: list[np.ndarray], attrs: tuple[Any, ...]) -> list[Any]:
     operands = [laid_out(x) for x in arrays]
     if "fill" in row.traits:
-        operands = [Scalar(scalar_type(attrs[1]), arrays[0].item())]
+        operands = [number(attrs[1], convert_number(arrays[0].item(), attrs[1]))]
     got = emit(row, operands, attrs)
     return list(got) if isinstance(got, tuple) else [got]
 
@@ -64,3 +66,39 @@ def test_compiled_equals_interpreter(name: str) -> None:
                     raise AssertionError(f"{name} {dtype} {[a.shape for a in case[0]]} {case[1]}: {at.size} of {got.size} differ, first at {at[:5]}: "
                                          f"{got.reshape(-1)[at[:5]]} for {want.reshape(-1)[at[:5]]}; operands {[a.reshape(-1)[:8] for a in case[0]]}")
     assert tried or "random" in row.traits
+
+
+def _drawn() -> list[Any]:
+    """One of everything that draws, and the generator's state afterwards."""
+    torch.manual_seed(11)
+    out: list[Any] = []
+    for dtype in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
+        out += [torch.rand(37, dtype=dtype), torch.randn(5, dtype=dtype), torch.randn(53, dtype=dtype), torch.empty(21, dtype=dtype).exponential_(2.0)]
+        out += [torch.empty(9, dtype=dtype).bernoulli_(0.3), torch.empty(4, 5, dtype=dtype).t().normal_(1.0, 2.0)]
+    out += [torch.randint(-5, 1 << 40, (19,)), torch.randint(0, 10, (19,), dtype=torch.uint8), torch.randperm(50), torch.empty(7).log_normal_()]
+    out += [torch.empty(7).cauchy_(), torch.empty(7).geometric_(0.2), torch.poisson(torch.tensor([0.5, 3.0, 40.0])), torch.bernoulli(torch.rand(8))]
+    out += [torch.multinomial(torch.rand(3, 6), 4), torch.rand(3)]
+    return [bits(t) for t in (*out, torch.get_rng_state())]
+
+
+def test_draws_equal_the_reference_stream() -> None:
+    mine = _drawn()
+    with scoped(interp=True):
+        meant = _drawn()
+    for k, (got, want) in enumerate(zip(mine, meant, strict=True)):
+        np.testing.assert_array_equal(got, want, err_msg=f"draw {k}")
+
+
+@pytest.mark.parametrize("tier", ["sse4.2", "avx2", "avx512"])
+def test_every_tier_gives_these_bits(tier: str) -> None:
+    """One kernel of each template on each tier (the nests are compared at length in test_nest.py)."""
+    if tier not in jit.host_tiers():
+        pytest.skip(f"this host has no {tier}")
+    for name in ("tanh", "sum", "argmax", "mm", "conv", "conv_input", "conv_weight", "scatter_reduce", "cumsum", "sort", "max_windows"):
+        row = ROWS[name]
+        given = cases(row, "float32")
+        with scoped(cpu=tier):
+            mine = run(row, given, False)
+        for got, want in zip(mine, run(row, given, True), strict=True):
+            for a, b in zip(got, want, strict=True):
+                np.testing.assert_array_equal(a[2], b[2], err_msg=name)
