@@ -30,7 +30,7 @@ func.func @main(%x: !ft.tensor<[4], f32> {requires_grad}, %w: !ft.tensor<[4], f3
 // CHECK:      func.func @main(%[[X:.*]]: !ft.tensor<[2, 3], f32, [1, 2]>, %[[U:.*]]: !ft.tensor<[3], f32>, %{{.*}}: !ft.tensor<[3], i64>)
 // CHECK-SAME:     -> (!ft.tensor<[], f32>, !ft.tensor<[2, 3], f32, [1, 2]>, !ft.tensor<[3], f32>) {
 // CHECK-NEXT:   %[[Y:.*]] = ft.relu(%[[X]])
-// CHECK:        ft.gt(%[[Y]], %{{.*}})
+// CHECK:        ft.{{[a-z]+}}(%[[Y]], %{{.*}}) : !ft.tensor<[2, 3], i1, [1, 2]>
 // CHECK:        %[[GX:.*]] = ft.where({{.*}}) : !ft.tensor<[2, 3], f32, [1, 2]>
 // CHECK:        %[[GU:.*]] = ft.full(%{{.*}}) {size = [3], dtype = f32}
 // CHECK-NEXT:   func.return %{{.*}}, %[[GX]], %[[GU]]
@@ -39,4 +39,19 @@ func.func @main(%x: !ft.tensor<[2, 3], f32, [1, 2]>, %u: !ft.tensor<[3], f32>, %
   %y = ft.relu(%x) : !ft.tensor<[2, 3], f32, [1, 2]>
   %s = ft.sum(%y) {dims = [0, 1], keepdim = false} : !ft.tensor<[], f32>
   func.return %s : !ft.tensor<[], f32>
+}
+
+// -----
+
+// A detached operand hands on nothing; the mark is dropped.
+
+// CHECK:      %[[Y:.*]] = ft.mul(%[[X:.*]], %[[X]]) : !ft.tensor<[], f32>
+// CHECK-NEXT: %[[ONE:.*]] = ft.number
+// CHECK-NEXT: %[[G:.*]] = ft.full(%[[ONE]])
+// CHECK-NEXT: %[[DX:.*]] = ft.mul(%[[G]], %[[X]])
+// CHECK-NEXT: func.return %[[Y]], %[[DX]]
+
+func.func @main(%x: !ft.tensor<[], f32> {requires_grad}) -> !ft.tensor<[], f32> {
+  %y = ft.mul(%x, %x) attributes {grad = #ft.static<[true, false]>} : !ft.tensor<[], f32>
+  func.return %y : !ft.tensor<[], f32>
 }
