@@ -10,7 +10,7 @@ from typing import Any
 from .. import dtypes
 from . import call
 from .call import wrap_dim
-from .define import composite
+from .define import api, composite
 from .pointwise import abs_, erf, exp, expm1, log, log1p, maximum, minimum, sigmoid, tanh, where
 from .record import emit
 from .reduce import amax_row, sum_row
@@ -34,7 +34,7 @@ def _float_input(x: Any, dtype: Any, name: str) -> Any:
 
 
 @composite("_softmax(Tensor input, int dim) -> Tensor", method=False, public=False, out=False,
-           vjp=lambda g, input, out, dim, missing=None: _softmax_vjp(g, out, dim))
+           vjp=lambda g, input, out, dim: _softmax_vjp(g, out, dim))
 def _softmax(input: Any, dim: int) -> Any:
     input = input.contiguous()
     d = wrap_dim(dim, input.ndim)
@@ -54,7 +54,7 @@ _softmax.row.grad_name = "SoftmaxBackward0"
 
 
 @composite("_log_softmax(Tensor input, int dim) -> Tensor", method=False, public=False, out=False,
-           vjp=lambda g, input, out, dim, missing=None: (g - exp(out) * _sum(g, wrap_dim(dim, out.ndim)),))
+           vjp=lambda g, input, out, dim: (g - exp(out) * _sum(g, wrap_dim(dim, out.ndim)),))
 def _log_softmax(input: Any, dim: int) -> Any:
     input = input.contiguous()
     d = wrap_dim(dim, input.ndim)
@@ -87,7 +87,12 @@ def log_softmax(input: Any, dim: int, dtype: Any = None) -> Any:
 log_softmax.row.grad_name = "LogSoftmaxBackward0"
 
 
-@composite("relu(Tensor input) -> Tensor", inplace=True, opmath=False, vjp=lambda g, input, out, missing=None: (where(out > 0, g, 0),))
+def _need_float(x: Any, kernel: str) -> None:
+    if x.dtype.category < dtypes.FLOAT:
+        raise NotImplementedError(f'"{kernel}" not implemented for \'{x.dtype.scalar_name}\'')
+
+
+@composite("relu(Tensor input) -> Tensor", inplace=True, opmath=False, vjp=lambda g, input, out: (where(out <= 0, 0, g),))
 def relu(input: Any) -> Any:
     """max(input, 0)"""
     if input.dtype is dtypes.bool_:
@@ -95,47 +100,66 @@ def relu(input: Any) -> Any:
     return call.pointwise(maximum.row, input, 0)
 
 
-@composite("threshold(Tensor input, Scalar threshold, Scalar value) -> Tensor", inplace=True, method=False, opmath=False)
+@composite("threshold(Tensor input, Scalar threshold, Scalar value) -> Tensor", inplace=True, method=False, opmath=False,
+           vjp=lambda g, input, out, threshold, value: (where(input <= threshold, 0, g),))
 def threshold(input: Any, threshold: Any, value: Any) -> Any:
     """input where above the threshold, else `value`."""
-    return where(input <= threshold, value, input)
+    if not input.dtype.is_floating_point:
+        threshold, value = int(threshold), int(value)
+    return call.cast(where(input <= threshold, value, input), input.dtype)
 
 
-@composite("leaky_relu(Tensor input, Scalar negative_slope=0.01) -> Tensor", inplace=True, method=False)
+@composite("leaky_relu(Tensor input, Scalar negative_slope=0.01) -> Tensor", inplace=True, method=False, public=False,
+           vjp=lambda g, input, out, negative_slope: (where(input > 0, g, g * negative_slope),))
 def leaky_relu(input: Any, negative_slope: Any = 0.01) -> Any:
     """input where positive, else negative_slope * input."""
+    _need_float(input, "leaky_relu_cpu")
     return where(input > 0, input, input * negative_slope)
 
 
-@composite("relu6(Tensor input) -> Tensor", inplace=True, method=False)
-def relu6(input: Any) -> Any:
-    """min(max(input, 0), 6)"""
-    from .arith import clamp
-
-    return clamp(input, 0, 6)
-
-
-@composite("hardtanh(Tensor input, Scalar min_val=-1, Scalar max_val=1) -> Tensor", inplace=True, method=False,
-           vjp=lambda g, input, out, min_val, max_val, missing=None: (where((input > min_val) & (input < max_val), g, 0),))
+@composite("hardtanh(Tensor input, Scalar min_val=-1, Scalar max_val=1) -> Tensor", inplace=True, method=False, public=False,
+           vjp=lambda g, input, out, min_val, max_val: (where((input <= min_val) | (input >= max_val), 0, g),))
 def hardtanh(input: Any, min_val: Any = -1.0, max_val: Any = 1.0) -> Any:
-    """Bounded to [min_val, max_val]."""
+    """Bounded to [min_val, max_val]; no gradient at or beyond the bounds."""
+    if input.dtype is dtypes.bool_:
+        raise RuntimeError("Bool inputs not supported for hardtanh")
+    if min_val > max_val:
+        raise ValueError("min_val cannot be greater than max_val")
+    if not input.dtype.is_floating_point:
+        min_val, max_val = int(min_val), int(max_val)
     return call.pointwise(minimum.row, call.pointwise(maximum.row, input, min_val), max_val)
 
 
-def _silu_vjp(g: Any, input: Any, out: Any, missing: Any = None) -> Any:
+@composite("relu6(Tensor input) -> Tensor", inplace=True, method=False, public=False)
+def relu6(input: Any) -> Any:
+    """min(max(input, 0), 6)"""
+    return hardtanh(input, 0, 6)
+
+
+relu6.row.grad_name = "HardtanhBackward0"
+
+
+def _silu_vjp(g: Any, input: Any, out: Any) -> Any:
     s = sigmoid(input)
     return (g * (s * (1 + input * (1 - s))),)
 
 
-@composite("silu(Tensor input) -> Tensor", inplace=True, method=False, vjp=_silu_vjp)
+@composite("silu(Tensor input) -> Tensor", inplace=True, method=False, public=False, vjp=_silu_vjp)
 def silu(input: Any) -> Any:
     """input * sigmoid(input)"""
+    _need_float(input, "silu_cpu")
     return input * sigmoid(input)
 
 
-@composite("mish(Tensor input) -> Tensor", inplace=True, method=False)
+def _mish_vjp(g: Any, input: Any, out: Any) -> Any:
+    t = tanh(softplus(input))
+    return (g * (t + input * sigmoid(input) * (1 - t * t)),)
+
+
+@composite("mish(Tensor input) -> Tensor", inplace=True, method=False, public=False, vjp=_mish_vjp)
 def mish(input: Any) -> Any:
     """input * tanh(softplus(input))"""
+    _need_float(input, "mish_cpu")
     return input * tanh(softplus(input))
 
 
@@ -144,7 +168,7 @@ SQRT_2_OVER_PI = 0.7978845608028654
 INV_SQRT_2PI = 0.3989422804014327
 
 
-def _gelu_vjp(g: Any, input: Any, out: Any, approximate: str, missing: Any = None) -> Any:
+def _gelu_vjp(g: Any, input: Any, out: Any, approximate: str) -> Any:
     if approximate == "tanh":
         cube = input * input * input
         t = tanh(SQRT_2_OVER_PI * (input + 0.044715 * cube))
@@ -157,9 +181,10 @@ def _gelu_vjp(g: Any, input: Any, out: Any, approximate: str, missing: Any = Non
     return (g * (cdf + input * pdf),)
 
 
-@composite("gelu(Tensor input, *, str approximate='none') -> Tensor", inplace=True, method=False, vjp=_gelu_vjp)
+@composite("gelu(Tensor input, *, str approximate='none') -> Tensor", inplace=True, method=False, public=False, vjp=_gelu_vjp)
 def gelu(input: Any, approximate: str = "none") -> Any:
     """The Gaussian error linear unit (Hendrycks & Gimpel 2016), exact or by tanh."""
+    _need_float(input, "GeluKernelImpl")
     if approximate == "tanh":
         return 0.5 * input * (1 + tanh(SQRT_2_OVER_PI * (input + 0.044715 * (input * input * input))))
     if approximate != "none":
@@ -167,81 +192,105 @@ def gelu(input: Any, approximate: str = "none") -> Any:
     return input * 0.5 * (1 + erf(input * SQRT_HALF))
 
 
-def _elu_vjp(g: Any, input: Any, out: Any, alpha: Any, scale: Any, input_scale: Any, missing: Any = None) -> Any:
-    negative = g * (input_scale * alpha * scale) * exp(input * input_scale)
-    return (where(input > 0, g * scale, negative),)
+def _elu_vjp(g: Any, input: Any, out: Any, alpha: Any, scale: Any, input_scale: Any) -> Any:
+    # the unused branch stays finite, so that its own gradient has no 0 * inf
+    negative = g * (input_scale * alpha * scale) * exp(where(input > 0, 0, input) * input_scale)
+    return (where(input <= 0, negative, g * scale),)
 
 
-@composite("elu(Tensor input, Scalar alpha=1, Scalar scale=1, Scalar input_scale=1) -> Tensor", inplace=True, method=False, vjp=_elu_vjp)
+@composite("elu(Tensor input, Scalar alpha=1, Scalar scale=1, Scalar input_scale=1) -> Tensor", inplace=True, method=False, public=False, vjp=_elu_vjp)
 def elu(input: Any, alpha: Any = 1.0, scale: Any = 1.0, input_scale: Any = 1.0) -> Any:
     """input where positive, else alpha * (exp(input) - 1)."""
-    return where(input > 0, input * scale, expm1(input * input_scale) * (alpha * scale))
+    _need_float(input, "elu_cpu")
+    return where(input > 0, input * scale if scale != 1 else input, expm1(input * input_scale) * (alpha * scale))
 
 
-@composite("selu(Tensor input) -> Tensor", inplace=True)
+@composite("selu(Tensor input) -> Tensor", inplace=True, method=False)
 def selu(input: Any) -> Any:
     """The self-normalising elu (Klambauer et al. 2017)."""
     return elu(input, 1.6732632423543772848170429916717, 1.0507009873554804934193349852946)
 
 
-@composite("celu(Tensor input, Scalar alpha=1.0) -> Tensor", inplace=True)
+selu.row.grad_name = "EluBackward0"
+
+
+@composite("celu(Tensor input, Scalar alpha=1.0) -> Tensor", inplace=True, method=False)
 def celu(input: Any, alpha: Any = 1.0) -> Any:
     """max(0, x) + min(0, alpha (exp(x / alpha) - 1))"""
     if alpha == 0:
-        raise ZeroDivisionError("CELU cannot be applied with alpha zero")
+        raise RuntimeError("ZeroDivisionError: alpha cannot be 0 for CELU")
     return elu(input, alpha, 1.0, 1.0 / alpha)
 
 
-def _softplus_vjp(g: Any, input: Any, out: Any, beta: Any, threshold: Any, missing: Any = None) -> Any:
+def _softplus_vjp(g: Any, input: Any, out: Any, beta: Any, threshold: Any) -> Any:
     return (where(input * beta > threshold, g, g * sigmoid(input * beta)),)
 
 
-@composite("softplus(Tensor input, Scalar beta=1, Scalar threshold=20) -> Tensor", method=False, vjp=_softplus_vjp)
+@composite("softplus(Tensor input, Scalar beta=1, Scalar threshold=20) -> Tensor", method=False, public=False, vjp=_softplus_vjp)
 def softplus(input: Any, beta: Any = 1.0, threshold: Any = 20.0) -> Any:
     """log(1 + exp(beta input)) / beta, linear above the threshold."""
+    _need_float(input, "softplus_cpu")
     scaled = input * beta
     return where(scaled > threshold, input, log1p(exp(scaled)) / beta)
 
 
-@composite("logsigmoid(Tensor input) -> Tensor", method=False, public=False, aliases=("log_sigmoid",),
-           vjp=lambda g, input, out, missing=None: (g * sigmoid(-input),))
-def logsigmoid(input: Any) -> Any:
+@composite("log_sigmoid(Tensor input) -> Tensor", method=False, public=False, aliases=("logsigmoid",),
+           vjp=lambda g, input, out: (g * sigmoid(-input),))
+def log_sigmoid(input: Any) -> Any:
     """log(sigmoid(input)), without overflow."""
+    _need_float(input, "log_sigmoid_cpu")
     return call.pointwise(minimum.row, input, 0) - log1p(exp(-abs_(input)))
 
 
-logsigmoid.row.grad_name = "LogSigmoidBackward0"
-
-
-@composite("hardsigmoid(Tensor input) -> Tensor", inplace=True, method=False)
+@composite("hardsigmoid(Tensor input) -> Tensor", inplace=True, method=False, public=False,
+           vjp=lambda g, input, out: (where((input > -3) & (input < 3), g / 6, 0),))
 def hardsigmoid(input: Any) -> Any:
     """relu6(input + 3) / 6"""
+    _need_float(input, "hardsigmoid_cpu")
     return relu6(input + 3) / 6
 
 
-@composite("hardswish(Tensor input) -> Tensor", inplace=True, method=False)
+@composite("hardswish(Tensor input) -> Tensor", inplace=True, method=False, public=False,
+           vjp=lambda g, input, out: (where(input <= -3, 0, where(input < 3, g * (input / 3 + 0.5), g)),))
 def hardswish(input: Any) -> Any:
     """input * relu6(input + 3) / 6"""
+    _need_float(input, "hardswish_cpu")
     return input * relu6(input + 3) / 6
 
 
-@composite("hardshrink(Tensor input, Scalar lambd=0.5) -> Tensor")
+@composite("hardshrink(Tensor input, Scalar lambd=0.5) -> Tensor", opmath=False,
+           vjp=lambda g, input, out, lambd: (where((input >= -lambd) & (input <= lambd), 0, g),))
 def hardshrink(input: Any, lambd: Any = 0.5) -> Any:
     """input where |input| > lambd, else 0."""
+    _need_float(input, "hardshrink_cpu")
     return where((input >= -lambd) & (input <= lambd), 0, input)
 
 
-@composite("softshrink(Tensor input, Scalar lambd=0.5) -> Tensor", method=False)
+@composite("softshrink(Tensor input, Scalar lambd=0.5) -> Tensor", method=False, public=False,
+           vjp=lambda g, input, out, lambd: (where((input >= -lambd) & (input <= lambd), 0, g),))
 def softshrink(input: Any, lambd: Any = 0.5) -> Any:
     """input moved towards zero by lambd."""
+    _need_float(input, "softshrink_check")
     if lambd < 0:
-        raise RuntimeError(f"lambda must be greater or equal to 0, but found to be {lambd:g}.")
+        raise RuntimeError(f"lambda must be in range [0, {dtypes.finfo(input.dtype).max:g}] for input dtype {input.dtype.scalar_name}, but found {lambd:g}")
+    # input * 0 rather than 0 keeps NaN
     return where(input > lambd, input - lambd, where(input < -lambd, input + lambd, input * 0))
 
 
-@composite("prelu(Tensor input, Tensor weight) -> Tensor")
+def _prelu_vjp(g: Any, input: Any, weight: Any, out: Any) -> Any:
+    return where(input > 0, g, weight * g), where(input > 0, 0, input * g)
+
+
+@composite("_prelu_kernel(Tensor input, Tensor weight) -> Tensor", method=False, public=False, vjp=_prelu_vjp)
+def _prelu_kernel(input: Any, weight: Any) -> Any:
+    return where(input > 0, input, weight * input)
+
+
+@api("prelu(Tensor input, Tensor weight) -> Tensor", out=False)
 def prelu(input: Any, weight: Any) -> Any:
-    """input where positive, else weight * input, one weight a channel."""
+    """input where positive, else weight * input; one weight, or one a channel (dimension 1)."""
+    if input.dtype is not weight.dtype:
+        raise RuntimeError(f"prelu: Type promoting not supported. Got {input.dtype.scalar_name} and {weight.dtype.scalar_name}")
     if weight.numel() != 1:
         if input.ndim == 0:
             raise RuntimeError("Not allow zero-dim input tensor.")
@@ -249,19 +298,57 @@ def prelu(input: Any, weight: Any) -> Any:
         if channels != weight.numel():
             raise RuntimeError(f"Mismatch of parameter numbers and input channel size. Found parameter numbers = {weight.numel()} and channel size = "
                                f"{channels}.")
-        weight = weight.reshape([-1 if i == 1 else 1 for i in range(input.ndim)])
-    else:
-        weight = weight.reshape((1,) * input.ndim) if input.ndim else weight.reshape(())
-    return where(input > 0, input, weight * input)
+    if weight.ndim > 1:
+        raise RuntimeError(f"prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = {weight.ndim}")
+    shape = [1] * input.ndim
+    if weight.numel() != 1:
+        shape[1] = weight.numel()
+    return _prelu_kernel(input, weight.reshape(shape))
 
 
-@composite("glu(Tensor input, int dim=-1) -> Tensor", method=False)
+def _halves(x: Any, dim: int) -> tuple[Any, Any]:
+    d = wrap_dim(dim, x.ndim)
+    n = x.shape[d] // 2
+    return x.narrow(d, 0, n), x.narrow(d, n, n)
+
+
+def _glu_vjp(g: Any, input: Any, out: Any, dim: int) -> Any:
+    from .movement import cat
+
+    a, b = _halves(input, dim)
+    s = sigmoid(b)
+    gs = g * s
+    return (cat((gs, gs * a * (1 - s)), dim),)
+
+
+@composite("glu(Tensor input, int dim=-1) -> Tensor", method=False, public=False, vjp=_glu_vjp)
 def glu(input: Any, dim: int = -1) -> Any:
     """The first half along `dim` times the sigmoid of the second."""
     if input.ndim == 0:
-        raise RuntimeError("glu does not support 0-dimensional tensors")
+        raise RuntimeError("glu does not support scalars because halving size must be even")
     d = wrap_dim(dim, input.ndim)
-    n = input.shape[d]
-    if n % 2:
-        raise RuntimeError(f"Halving dimension must be even, but dimension {d} is size {n}")
-    return input.narrow(d, 0, n // 2) * sigmoid(input.narrow(d, n // 2, n // 2))
+    if input.shape[d] % 2:
+        raise RuntimeError(f"Halving dimension must be even, but dimension {d} is size {input.shape[d]}")
+    _need_float(input, "glu_cpu")
+    a, b = _halves(input, d)
+    return a * sigmoid(b)
+
+
+@api("rrelu(Tensor input, Scalar lower=0.125, Scalar upper=0.3333333333333333, bool training=False) -> Tensor", method=False, inplace=True, out=False)
+def rrelu(input: Any, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False, generator: Any = None) -> Any:
+    """leaky_relu with a slope drawn for each element in training, with the mean slope otherwise."""
+    if training:
+        from .create import full_of
+        from .index import index_copy, positions
+        from .rand import uniform_
+
+        # torch draws one float64 for each element that is not positive, in order
+        places = positions(input.detach().reshape(-1) <= 0)
+        drawn = uniform_(full_of((places.shape[0],), 0, dtypes.float64), lower, upper, generator=generator)
+        slopes = index_copy(full_of((input.numel(),), 1, input.dtype), 0, places, call.cast(drawn, input.dtype)).reshape(input.shape)
+        out = where(input <= 0, input * slopes, input)
+    else:
+        out = leaky_relu(input, (lower + upper) / 2)
+    if out._node is not None and not out._node.is_leaf:
+        out._node.name = "RreluWithNoiseBackward0"
+    return out

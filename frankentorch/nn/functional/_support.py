@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import frankentorch as torch
+from frankentorch.ops import call
 
 
 def ntuple(value: Any, n: int) -> tuple[Any, ...]:
@@ -88,8 +89,10 @@ def rounds_once(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def in_place(function: Callable[..., Any], input: Any, *args: Any) -> Any:
-    """`function(input, *args)` written back into `input`; computed from a copy, whose value the gradient may still need."""
-    return input.copy_(function(input.clone(), *args))
+    """`function(input, *args)` written back into `input`; where a gradient may still need the old value, from a copy."""
+    call.check_writable(input, function.__name__)
+    tracked = input.requires_grad and torch.is_grad_enabled()
+    return call.write_inplace(input, function(input.clone() if tracked else input, *args))
 
 
 def normalise_dim(dim: int, ndim: int) -> int:
