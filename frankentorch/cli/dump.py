@@ -109,7 +109,7 @@ def _write(folder: Path, k: int, seen: watch.Seen, stage: str, after: str | None
 
 
 def _chosen(found: list[watch.Seen], window: str) -> list[int]:
-    if window == "all":
+    if window == "all" or not found:
         return list(range(len(found)))
     if not window.lstrip("-").isdecimal():
         raise click.UsageError(f"--window takes a number or all, not {window!r}")
@@ -163,4 +163,6 @@ def command(target: str, args: tuple[str, ...], stage: str, after: str | None, k
             click.echo(f"{mark} {_head(k, seen)}\n{row['text']}", nl=False)
     if as_json:
         data(shown)
+    if not found:
+        click.echo("ft dump: the script ran no program", err=True)
     raise SystemExit(0 if good and found else 1)

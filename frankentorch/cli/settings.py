@@ -55,6 +55,7 @@ def apply(**given: Any) -> None:
 def execute(target: str, args: Sequence[str]) -> None:
     """Run a script as ``__main__``, or call a function of a module or file (``module:function``, ``file.py:function``), under torch's name."""
     from ..interop.alias import as_torch
+    from ..runtime.window import cut_here
 
     where, _, function = target.rpartition(":") if ":" in target else (target, "", "")
     script = Path(where)
@@ -67,10 +68,11 @@ def execute(target: str, args: Sequence[str]) -> None:
     sys.path.insert(0, str(script.resolve().parent) if script.is_file() else os.getcwd())
     try:
         with as_torch():
+            # What is left over (names of a script, the result of a function) is run, too: it was asked for, if not looked at.
             if not function:
-                runpy.run_path(where, run_name="__main__")
+                left = runpy.run_path(where, run_name="__main__")
             elif script.is_file():
-                _call(runpy.run_path(where, run_name=script.stem), function, where)
+                left = _call(runpy.run_path(where, run_name=script.stem), function, where)
             else:
                 try:
                     module = importlib.import_module(where)
@@ -78,12 +80,14 @@ def execute(target: str, args: Sequence[str]) -> None:
                     if error.name is not None and (where == error.name or where.startswith(error.name + ".")):
                         raise click.UsageError(f"there is no module {where}") from None
                     raise
-                _call(vars(module), function, where)
+                left = _call(vars(module), function, where)
+            cut_here("end of script")
+            del left
     finally:
         sys.argv, sys.path[:] = before
 
 
-def _call(names: dict[str, Any], function: str, where: str) -> None:
+def _call(names: dict[str, Any], function: str, where: str) -> Any:
     if not callable(names.get(function)):
         raise click.UsageError(f"{where} has no function {function}")
-    names[function]()
+    return names[function]()
