@@ -50,6 +50,8 @@ class Tensor(metaclass=TensorMeta):
     _moved: Tensor | None = None
     _own: Version | None = None
     _family: Tensor | None = None
+    _based = 0
+    _leaf: AccumulateGrad | None = None
     _soff = 0
     _seen = 0
     _vc: Version | None = None
@@ -207,7 +209,8 @@ class Tensor(metaclass=TensorMeta):
         sig = make_sig(as_strided_row, (root._value.type,), attrs)
         self._value = view_value(sig, root._value)
         self._seen = root._vc.writes
-        if not self._detached:
+        if not self._detached and self._based != (now := self._version):
+            self._based = now
             self._rebase(root if self._family is None else self._family)
         return self._value
 
@@ -219,6 +222,13 @@ class Tensor(metaclass=TensorMeta):
             self._node = None
             with grad_mode(True):
                 tape.attach(make_sig(as_strided_row, (value.type,), (t.shape, t.strides, self._soff - base._soff)), (base,), (value,), (self,))
+            self._keep_retaining()
+
+    def _keep_retaining(self) -> None:
+        """After this tensor moved on the tape: `retain_grad` goes with it."""
+        if self._retain:
+            self._retain = False
+            self.retain_grad()
 
     def _view_of(self, row: Any, attrs: tuple[Any, ...]) -> Tensor:
         """A view of this tensor by a movement row."""
@@ -238,10 +248,12 @@ class Tensor(metaclass=TensorMeta):
             t._family = self
         elif self._family is not None:
             t._family = self._family
+        if self._own is not None or root._vc is not None:
+            t._based = t._version
         if self._node is not None:
             if state.grad:
                 tape.attach(sig, (self,), (value,), (t,))
-            elif tape.differentiable(sig.outs[0]):
+            elif (t._family or root)._node is not None and tape.differentiable(sig.outs[0]):
                 t._node = tape.Untracked(t)
         if self._meta:
             t._meta = True
@@ -267,6 +279,9 @@ class Tensor(metaclass=TensorMeta):
             base._own, base._family = self._own, family
         t = base._view_of(as_strided_row, (size, stride, start - base._soff))
         t._soff = start
+        if state.grad and t._node is None and self._node is not None and self._value.type.dense:
+            sig = make_sig(as_strided_row, (self._value.type,), (size, stride, start - self._soff))
+            tape.attach(sig, (self,), (self._fresh(),), (t,))
         return t
 
     def _write(self, r: Tensor) -> None:
@@ -279,9 +294,8 @@ class Tensor(metaclass=TensorMeta):
                 value = r._value
             old = self._value
             self._value = value
-            if state.grad:
-                if r._node is not None or self._node is not None and not self._node.is_leaf:
-                    self._node, self._nr = r._node, r._nr
+            if state.grad and (r._node is not None or self._node is not None and not self._node.is_leaf):
+                self._follow(r, value)
             _write_home(self, old)
             self._count_write()
             return
@@ -299,14 +313,24 @@ class Tensor(metaclass=TensorMeta):
         if base is None:
             if state.grad and new._node is not None:
                 root._node, root._nr = new._node, new._nr
+                root._keep_retaining()
         elif state.grad and (r._node is not None or base._node is not None):
             if base is not self and base._value.type.dense:
                 r = emit(as_strided_scatter_row, (base, r), (t.shape, t.strides, self._soff - base._soff))
             if base is self or r._value.type.shape == base._value.type.shape:
-                base._node, base._nr = r._node, r._nr
+                base._follow(r, r._value)
         root._value = new._value
         _write_home(root, old)
         self._count_write()
+
+    def _follow(self, r: Tensor, value: Value) -> None:
+        """Take the place on the tape of `r`, new contents for all of this tensor; what does not depend on the old leaves it a zero gradient."""
+        if r._node is None:
+            sig = make_sig(ROWS["floor"], (value.type,), ())
+            tape.attach(sig, (self,), (value,), (r,))
+            r._node.name = "CopyBackwards" if r._node is not None else ""
+        self._node, self._nr = r._node, r._nr
+        self._keep_retaining()
 
     def _rebind(self, r: Tensor) -> None:
         """Become `r` altogether (resizing writes)."""
@@ -355,6 +379,7 @@ class Tensor(metaclass=TensorMeta):
         value = root._materialise()
         assert value.buf is not None
         if value.buf.exposed == 0 and sys.getrefcount(value) > 3:
+            root._storage_counter().writes += 1
             root._value = value = emit(clone_row, (wrap(value),), (value.type.strides,))._value
             root._materialise()
             if root._vc is not None and root._vc.latest is not None:
@@ -789,7 +814,9 @@ class Tensor(metaclass=TensorMeta):
             if self._node is None:
                 if not (self.dtype.is_floating_point or self.dtype.is_complex):
                     raise RuntimeError("only Tensors of floating point dtype can require gradients")
-                self._node = AccumulateGrad(self)
+                if self._leaf is None:
+                    self._leaf = AccumulateGrad(self)
+                self._node = self._leaf
         elif self._node is not None:
             if not self._node.is_leaf:
                 raise RuntimeError("you can only change requires_grad flags of leaf variables. If you want to use a computed variable in a subgraph that "
@@ -907,9 +934,6 @@ class Tensor(metaclass=TensorMeta):
 
         t = self._value.type
         r = full_of(t.shape, value, t.dtype)
-        if state.grad and self.requires_grad:
-            tape.attach(make_sig(ROWS["floor"], (t,), ()), (self,), (self._value,), (r,))  # a gradient of zero, as floor's
-            r._node.name = "FillBackward0"
         self._write(r)
         return self
 

@@ -81,7 +81,7 @@ mul = binary("mul(Tensor input, Tensor other) -> Tensor", doc="input * other, el
              vjp=lambda g, a, b, out: (g * conj(b), g * conj(a)), aliases=("multiply",))
 true_divide = binary("true_divide(Tensor input, Tensor other) -> Tensor", doc="input / other in floating point.", ref=_int_ref(np.true_divide),
                      lane=lambda L, a, b: a / b, promote=int_to_float,
-                     vjp=lambda g, a, b, out: (g / conj(b), -g * conj(out / b)))
+                     vjp=lambda g, a, b, out: (g / conj(b), -g * conj(a / b / b)))
 true_divide.row.grad_name = "DivBackward0"
 neg = unary("neg(Tensor input) -> Tensor", doc="-input.", ref=_int_ref(np.negative), lane=lambda L, x: -x, vjp=lambda g, x, out: (-g,),
             aliases=("negative",))

@@ -78,6 +78,8 @@ def is_contiguous(shape: Sequence[int], strides: Sequence[int]) -> bool:
 
 def is_dense(shape: Sequence[int], strides: Sequence[int]) -> bool:
     """Whether the elements fill their memory without overlap or holes, in any order of dimensions."""
+    if 0 in shape:
+        return True
     step = 1
     for stride, size in sorted((st, sz) for st, sz in zip(strides, shape, strict=True) if sz != 1):
         if size == 0:

@@ -183,7 +183,7 @@ def accumulate_grad(node: AccumulateGrad, g: Any, create_graph: bool, taken: set
     `taken` holds the values that a tensor owns already: those are copied, so that no two tensors share memory by accident.
     """
     t = node.tensor()
-    if t is None:
+    if t is None or t._node is not node:
         return
     if node.pre_hooks:
         for kind, hook in list(node.pre_hooks):

@@ -131,6 +131,7 @@ def execute(window: Any, reason: str) -> None:
     STATS["runs"] += 1
     if knobs.debug >= 2:
         print(f"ft: run {len(window.instrs)} instructions ({reason}), {len(bound.plan.entries)} kernels", file=sys.stderr)
+    window.bound = bound
     bound(window, refs)
 
 
@@ -237,9 +238,10 @@ def interpret_window(window: Any, live: list[tuple[int, Value]]) -> None:
             leaves.append(v.num)
             continue
         t = v.type
-        extent = 1 + sum((n - 1) * s for n, s in zip(t.shape, t.strides, strict=True)) if t.numel else 0
-        flat = v.buf.as_numpy(t.dtype.np, ((v.buf.nbytes - v.offset) // t.dtype.itemsize if extent else 0,), None, v.offset)
-        leaves.append(Memory(flat, 0, t))
+        item = t.dtype.itemsize
+        before = v.offset % item  # strides may be negative, so the array is the whole buffer
+        flat = v.buf.as_numpy(t.dtype.np, ((v.buf.nbytes - before) // item if t.numel else 0,), None, before)
+        leaves.append(Memory(flat, v.offset // item, t))
     slots = interpret(instrs, leaves)
     leaf_of = {}
     it = iter(window.leaves)

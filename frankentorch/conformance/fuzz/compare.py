@@ -2,7 +2,7 @@
 
 Enters: logs. Leaves: the first `Difference`, or None. Against torch values agree within a tolerance of the program's loosest dtype; our
 own modes agree to the bit. A difference is *hard* (values, types, whether and what is raised), *soft* (wording of an
-error), *missing* (a name that is not there yet) or *lenient* (torch has no kernel for the dtype, and we do).
+error, the order of dimensions in a result's memory), *missing* (a name that is not there yet) or *lenient* (torch has no kernel for the dtype, and we do).
 """
 
 from __future__ import annotations
@@ -72,6 +72,8 @@ def _entry(a: Any, b: Any, program: Program, exact: bool) -> Difference | None:
         for name, x, y in zip(TYPE_FIELDS, a.seen, b.seen):
             if name == "strides" and a.seen[1] == b.seen[1]:
                 x, y = _spanned(a.seen[1], x), _spanned(b.seen[1], y)
+            if name == "strides" and x != y and _fresh_layout(a.seen) and _fresh_layout(b.seen):
+                return Difference(a.at, "layout", f"{a.kind[5:]} {x}", str(y), "soft")
             if x != y:
                 return Difference(a.at, name, f"{a.kind[5:]} {x}", str(y))
         return None
@@ -89,6 +91,17 @@ def _entry(a: Any, b: Any, program: Program, exact: bool) -> Difference | None:
 def _spanned(shape: tuple[int, ...], strides: tuple[int, ...]) -> tuple[int, ...]:
     """The strides that reach anything: those of dimensions longer than one, of a tensor that has elements."""
     return () if 0 in shape else tuple(0 if n == 1 else s for n, s in zip(shape, strides))
+
+
+def _fresh_layout(seen: tuple[Any, ...]) -> bool:
+    """Whether a tensor may own its memory whole: two results that do, in other orders of dimensions, differ in layout alone."""
+    places = sorted((s, n) for n, s in zip(seen[1], seen[2]) if n > 1)
+    step = 1
+    for s, n in places:
+        if s != step:
+            return False
+        step *= n
+    return seen[3] == 0
 
 
 def _raised(a: Any, b: Any) -> Difference | None:

@@ -107,7 +107,7 @@ def swap_data(g: Grammar) -> str | None:
     if x is None:
         return None
     t = g.value(x)
-    y = g.floats(lambda u: u.dtype == t.dtype and not overlaps(u, t) and u is not t)
+    y = g.floats(lambda u: u.dtype == t.dtype and u.shape == t.shape and not overlaps(u, t) and u is not t)
     return None if y is None else f"{x}.data = {y}.detach(){g.one('', '.clone()')}"
 
 
