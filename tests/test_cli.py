@@ -121,7 +121,7 @@ def test_every_dumped_stage_leads_to_the_objects_that_run(run: Callable[[], None
 
 
 def test_an_update_in_given_memory_needs_no_copy() -> None:
-    """index_add into an argument copies it first; where the argument's memory is given to the result it does not, in the dump as in the plan."""
+    """index_add into an argument copies it first, but not where that memory is given to the result: in the dump as in the plan."""
     seen = _update(donate=False)
     copied = pipeline.objects(pipeline.run(seen.module()))
     given = _update(donate=True)
@@ -235,6 +235,9 @@ def test_ops() -> None:
     assert {"mm", "silu", "sort"} <= {r["name"] for r in many} and len(many) >= 200
     assert "exp" in here("ops", "ex*").output
     assert here("ops", "nothing").exit_code == 2
+    lacking = json.loads(here("ops", "--missing", "--json").output)
+    assert "exp" not in lacking["torch"]["missing"] and lacking["torch.Tensor"]["there"] > 300
+    assert all(not hasattr(torch.Tensor, n) for n in lacking["torch.Tensor"]["missing"])
 
 
 def test_documentation_lists_the_table() -> None:

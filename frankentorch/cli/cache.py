@@ -48,7 +48,7 @@ def stats(as_json: bool) -> None:
         click.echo(f"{value['folder']}: {size(value['bytes'])} of at most {size(value['limit'])}")
         table(("kind", "#entries", "#bytes"), [(k, v["entries"], v["bytes"]) for k, v in sorted(kinds.items())])
 
-    either({"folder": whole["folder"], "entries": whole["entries"], "bytes": whole["bytes"], "limit": whole["limit"], "kinds": kinds}, as_json, show)
+    either({k: whole[k] for k in ("folder", "entries", "bytes", "limit")} | {"kinds": kinds}, as_json, show)
 
 
 @command.command()

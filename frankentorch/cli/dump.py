@@ -1,7 +1,7 @@
 """``ft dump``: the programs of a script at one stage of compilation.
 
-Enters: a script. Leaves: MLIR, LLVM IR or assembly. Every dumped stage of IR reads back: ``ft opt`` takes it on to the same objects, whose digest
-stands in the first line.
+Enters: a script. Leaves: MLIR, LLVM IR or assembly. Every dumped stage of IR reads back: ``ft opt`` takes it on to the same objects, whose
+digest stands in the first line.
 """
 
 from __future__ import annotations
@@ -123,24 +123,25 @@ def _chosen(found: list[watch.Seen], window: str) -> list[int]:
 @click.option("--stage", type=click.Choice(STAGES), default="fused", show_default=True, help="The stage to show.")
 @click.option("--after", metavar="PASS", help="Show the module as this pass leaves it, such as ft-cse.")
 @click.option("--kernel", metavar="GLOB", help="Only kernels whose symbol, or whose ops (such as 'mul+add'), match.")
-@click.option("--window", default="all", show_default=True, metavar="N|all", help="Which program, counted from 0 as they were built; -1 is the last.")
+@click.option("--window", default="all", show_default=True, metavar="N|all", help="Which program, from 0; -1 is the last.")
 @click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path), help="Write files into this folder.")
 @settings.options
 @json_option
 @click.argument("target", metavar="SCRIPT|MODULE:FUNCTION")
 @click.argument("args", nargs=-1, type=click.UNPROCESSED)
-def command(target: str, args: tuple[str, ...], stage: str, after: str | None, kernel: str | None, window: str, out: Path | None, as_json: bool,
-            threads: int | None, cpu: str | None, eager: bool, cut: str | None) -> None:
+def command(target: str, args: tuple[str, ...], stage: str, after: str | None, kernel: str | None, window: str, out: Path | None,
+            as_json: bool, **given: Any) -> None:
     """Run a script and show what its programs become.
 
-    Arguments of the script follow `--`. The script's own output goes to stderr. Exit status 1 where the script failed, or where nothing ran.
+    Arguments of the script follow `--`. The script's own output goes to stderr. Exit status 1 where the script failed, or where
+    nothing ran.
 
     \b
         ft dump examples/mlp.py --window 2
         ft dump examples/mlp.py --stage llvm --kernel 'tanh*'
         ft dump examples/mlp.py --stage ft --window 2 | ft opt --stage loops -t digest
     """
-    settings.apply(threads=threads, cpu=cpu, eager=eager, cut=cut)
+    settings.apply(**given)
     found, good = watch.script(target, args)
     shown: list[dict[str, Any]] = []
     for k in _chosen(found, window):

@@ -38,19 +38,21 @@ def facts() -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "threads": native.get_num_threads(),
         "cache": {k: cache[k] for k in ("folder", "entries", "bytes", "limit")},
-        "settings": {row.variable: {"value": getattr(knobs, row.name), "set": getattr(knobs, row.name) != row.default, "doc": row.doc} for row in ROWS},
+        "settings": {r.variable: {"value": getattr(knobs, r.name), "set": getattr(knobs, r.name) != r.default, "doc": r.doc} for r in ROWS},
     }
 
 
 def _show(f: dict[str, Any]) -> None:
     cache = f["cache"]
-    lines = [("torch API", f["torch API"]), ("platform", f["platform"]), ("CPU tier", f"{f['tier']} (this processor runs {', '.join(f['tiers'])})"),
+    lines = [("torch API", f["torch API"]), ("platform", f["platform"]),
+             ("CPU tier", f"{f['tier']} (this processor runs {', '.join(f['tiers'])})"),
              ("threads", f"{f['threads']} ({f['cores']} cores usable)"),
              ("cache", f"{cache['folder']}: {cache['entries']:,} entries, {size(cache['bytes'])} of at most {size(cache['limit'])}"),
              ("versions", ", ".join(f"{n} {v}" for n, v in f["versions"].items()))]
     table(("FrankenTorch", ""), lines)
     click.echo()
-    table(("setting", "value", "what it does"), [(n, repr(s["value"]) + (" (set)" if s["set"] else ""), s["doc"]) for n, s in f["settings"].items()])
+    settings = [(n, repr(s["value"]) + (" (set)" if s["set"] else ""), s["doc"]) for n, s in f["settings"].items()]
+    table(("setting", "value", "what it does"), settings)
 
 
 @click.command()

@@ -19,7 +19,8 @@ def about(found: list[watch.Seen]) -> list[dict[str, Any]]:
                                "origin": "plan on disk" if seen.loaded else "built", "ms": round(seen.seconds * 1e3, 2)}
         plan = seen.plan
         if plan is not None:
-            row |= {"kernels": [{"label": e.label, "symbol": e.symbol, "units": e.units, "grain": e.grain, "object": e.key} for e in plan.entries],
+            calls = [{"label": e.label, "symbol": e.symbol, "units": e.units, "grain": e.grain, "object": e.key} for e in plan.entries]
+            row |= {"kernels": calls,
                     "groups": plan.counts, "arena_bytes": plan.arena, "result_bytes": sum(plan.out_bytes), "in_place": len(plan.donated),
                     "objects": seen.digest()}
         rows.append(row)
@@ -47,14 +48,14 @@ def _show(value: dict[str, Any]) -> None:
 @json_option
 @click.argument("target", metavar="SCRIPT|MODULE:FUNCTION")
 @click.argument("args", nargs=-1, type=click.UNPROCESSED)
-def command(target: str, args: tuple[str, ...], kernels: bool, as_json: bool, threads: int | None, cpu: str | None, eager: bool, cut: str | None) -> None:
+def command(target: str, args: tuple[str, ...], kernels: bool, as_json: bool, **given: Any) -> None:
     """Run a script and list its programs: kernels, memory, origin, time to build.
 
     Arguments of the script follow `--`; its output goes to stderr. Exit status 1 where the script failed.
     """
     from ..runtime.report import counters
 
-    settings.apply(threads=threads, cpu=cpu, eager=eager, cut=cut)
+    settings.apply(**given)
     found, good = watch.script(target, args)
     either({"programs": about(found), "kernels": kernels, "counters": counters()}, as_json, _show)
     raise SystemExit(0 if good else 1)

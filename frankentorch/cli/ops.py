@@ -71,7 +71,7 @@ def markdown() -> str:
     names = functions()
     lines = ["# The op table", "", f"Written by `{COMMAND}`; a test fails where it is out of date. {primitives} primitives carry "
              f"{len(rows) - primitives} composites and {len(names)} further functions.", "",
-             "*Gradient* \"rule\" is a rule of the row's own; *lowering* \"lane\" a scalar function in IR, \"template\" loops of its kind's own.", ""]
+             "*Gradient* \"rule\" is a rule of the row's own; *lowering* \"lane\" a scalar function in IR, \"template\" loops of its own.", ""]
     for kind in [*kinds, Kind.COMPOSITE.value]:
         chosen = sorted((r for r in rows if r["kind"] == kind), key=lambda r: r["name"].lower())
         lines += [f"## {kind.capitalize()}", "", "| op | meaning | gradient | lowering |", "|---|---|---|---|"]
@@ -83,12 +83,40 @@ def markdown() -> str:
     return "\n".join(lines)
 
 
+def missing() -> dict[str, dict[str, Any]]:
+    """torch's public names by module: how many are there, and which are not."""
+    from .._torch_names import MODULES, TENSOR, TORCH
+
+    house = importlib.import_module("frankentorch")
+    found: dict[str, dict[str, Any]] = {}
+    for module, names in {"torch": TORCH, "torch.Tensor": TENSOR, **{f"torch.{m}": n for m, n in sorted(MODULES.items())}}.items():
+        lacking = sorted(n for n in names if not _has(house, module.removeprefix("torch").lstrip("."), n))
+        found[module] = {"names": len(names), "there": len(names) - len(lacking), "missing": lacking}
+    return found
+
+
+def _has(house: Any, where: str, name: str) -> bool:
+    try:
+        at = house
+        for part in filter(None, where.split(".")):
+            at = getattr(at, part)
+        return hasattr(at, name)
+    except (AttributeError, ImportError):
+        return False
+
+
+def _show_missing(found: dict[str, dict[str, Any]]) -> None:
+    for module, row in found.items():
+        click.echo(f"{module}: {row['there']} of {row['names']} names" + ("; missing: " + " ".join(row["missing"]) if row["missing"] else ""))
+
+
 def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
 def _show(rows: Sequence[dict[str, Any]]) -> None:
-    table(("name", "kind", "gradient", "lowering", "aliases"), [(r["name"], r["kind"], r["gradient"], r["lowering"], ", ".join(r["aliases"])) for r in rows])
+    columns = ("name", "kind", "gradient", "lowering", "aliases")
+    table(columns, [[", ".join(r[c]) if c == "aliases" else r[c] for c in columns] for r in rows])
     kinds = sum(r["kind"] != "composite" for r in rows)
     click.echo(f"\n{kinds} primitives, {len(rows) - kinds} composites; {len(functions())} further functions are written over them")
 
@@ -101,11 +129,15 @@ def _show_one(r: dict[str, Any]) -> None:
 
 @click.command()
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print docs/ops.md.")
+@click.option("--missing", "as_missing", is_flag=True, help="List torch's public names that are not there yet, by module.")
 @json_option
 @click.argument("name", required=False)
-def command(name: str | None, as_markdown: bool, as_json: bool) -> None:
+def command(name: str | None, as_markdown: bool, as_missing: bool, as_json: bool) -> None:
     """The op table, or the row called NAME (an alias or a pattern such as 'conv*' also serves)."""
     load()
+    if as_missing:
+        either(missing(), as_json, _show_missing)
+        return
     if as_markdown:
         click.echo(markdown(), nl=False)
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import click
 
@@ -16,7 +17,7 @@ from .show import json_option
 @click.option("--stats", is_flag=True, help="Afterwards, say on stderr what the runtime did.")
 @click.argument("script")
 @click.argument("args", nargs=-1, type=click.UNPROCESSED)
-def command(script: str, args: tuple[str, ...], stats: bool, as_json: bool, threads: int | None, cpu: str | None, eager: bool, cut: str | None) -> None:
+def command(script: str, args: tuple[str, ...], stats: bool, as_json: bool, **given: Any) -> None:
     """Run SCRIPT with ARGS, with `import torch` meaning FrankenTorch.
 
     SCRIPT may also be module:function or file.py:function. Options of ft go before it. With --json the runtime's counters follow the
@@ -24,7 +25,7 @@ def command(script: str, args: tuple[str, ...], stats: bool, as_json: bool, thre
     """
     import json
 
-    settings.apply(threads=threads, cpu=cpu, eager=eager, cut=cut)
+    settings.apply(**given)
     try:
         settings.execute(script, args)
     finally:

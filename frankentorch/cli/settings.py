@@ -16,8 +16,8 @@ from typing import Any
 import click
 
 OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("--threads", {"type": click.IntRange(1), "metavar": "N", "help": "Threads that a kernel may use. Results do not depend on it."}),
-    ("--cpu", {"type": click.Choice(["sse4.2", "avx2", "avx512"]), "help": "Use no CPU feature above this tier. Results do not depend on it."}),
+    ("--threads", {"type": click.IntRange(1), "metavar": "N", "help": "Threads that a kernel may use; results do not change."}),
+    ("--cpu", {"type": click.Choice(["sse4.2", "avx2", "avx512"]), "help": "Use no CPU feature above this tier; results do not change."}),
     ("--eager", {"is_flag": True, "help": "Run every op by itself."}),
     ("--cut", {"metavar": "N|random:SEED", "help": "Where windows end besides observation."}),
 )
@@ -53,7 +53,7 @@ def apply(**given: Any) -> None:
 
 
 def execute(target: str, args: Sequence[str]) -> None:
-    """Run a script as ``__main__``, or call a function of a module or file (``module:function``, ``file.py:function``), under torch's name."""
+    """Run a script as ``__main__``, or call ``module:function`` or ``file.py:function``, under torch's name."""
     from ..interop.alias import as_torch
     from ..runtime.window import cut_here
 

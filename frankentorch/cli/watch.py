@@ -1,6 +1,7 @@
 """Running a script while noting every program that is new to the process.
 
-Enters: a script. Leaves: `Seen`, in order: a program's instructions as recorded, what it stores, and the plan that the runtime made or loaded.
+Enters: a script. Leaves: `Seen`, in order: a program's instructions as recorded, what it stores, and the plan that the runtime made or
+loaded.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def noted() -> Any:
 
 
 def script(target: str, args: Sequence[str]) -> tuple[list[Seen], bool]:
-    """Run a script, its output on stderr; its programs, and whether it ended well. A script that fails is reported, and what ran is kept."""
+    """Run a script, its output on stderr; its programs, and whether it ended well. A failure is reported, and what ran before is kept."""
     good = True
     with noted() as found, contextlib.redirect_stdout(sys.stderr):
         try:

@@ -82,6 +82,9 @@ class _Distribution(metadata.Distribution):
         return Path(__file__).parent.parent / path
 
 
+_ANY = metadata.DistributionFinder.Context()
+
+
 class _Finder(metadata.DistributionFinder):
     """First on ``sys.meta_path`` while the alias stands; it answers for torch only."""
 
@@ -92,11 +95,12 @@ class _Finder(metadata.DistributionFinder):
         if found is not None:
             real = importlib.util.find_spec(found)
             package = real is not None and real.submodule_search_locations is not None
-            return importlib.machinery.ModuleSpec(fullname, _Loader(found), origin=real.origin if real is not None else None, is_package=package)
+            origin = real.origin if real is not None else None
+            return importlib.machinery.ModuleSpec(fullname, _Loader(found), origin=origin, is_package=package)
         # Looking on would load a second copy of one of our own files, under torch's name.
         raise ModuleNotFoundError(f"No module named {fullname!r}: FrankenTorch has no such part of torch", name=fullname)
 
-    def find_distributions(self, context: metadata.DistributionFinder.Context = metadata.DistributionFinder.Context()) -> Iterable[metadata.Distribution]:
+    def find_distributions(self, context: metadata.DistributionFinder.Context = _ANY) -> Iterable[metadata.Distribution]:
         return [_Distribution()] if context.name is None or context.name.lower() == NAME else []
 
 

@@ -25,7 +25,8 @@ DONOR = "ft.donor"
 def mark_donors(function: FuncOp, donors: dict[int, int]) -> None:
     """Note which results may take which arguments' memory."""
     if donors:
-        marks = [DictionaryAttr({DONOR: IntegerAttr(donors[k], 64)} if k in donors else {}) for k in range(len(function.function_type.outputs))]
+        results = range(len(function.function_type.outputs))
+        marks = [DictionaryAttr({DONOR: IntegerAttr(donors[k], 64)} if k in donors else {}) for k in results]
         function.properties["res_attrs"] = ArrayAttr(marks)
 
 
