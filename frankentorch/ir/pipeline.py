@@ -101,10 +101,12 @@ def objects(module: ModuleOp, tier: str = "", threads: int = 1) -> list[Object]:
     `threads` is the hint that contraction templates take for their work units; `tier` a CPU tier, this process's when empty.
     """
     from ..lower.loops import KernelOp
-    from ..lower.program import lane_of
+    from ..lower.program import build_plan, lane_of
     from ..lower.translate import translate_kernel
     from ..runtime.jit import current_tier
     from ..runtime.objects import key_of
+    from .dialect import KernelOp as FtKernelOp
+    from .kernel_spec import recorded
     from .memory_use import template_plan
     from .template_op import LoopsOp, TemplateOp
 
@@ -116,6 +118,10 @@ def objects(module: ModuleOp, tier: str = "", threads: int = 1) -> list[Object]:
             for symbol, units, *_ in op.calls.data:
                 if units and symbol not in found:
                     found[symbol] = translate_kernel(kernels[symbol], lane_of)
+        elif isinstance(op, FtKernelOp):
+            instrs, outputs = recorded(op)
+            for entry in build_plan(instrs, outputs, {}, tier, threads).entries:
+                found.setdefault(entry.symbol, entry.text)
         elif isinstance(op, TemplateOp):
             for entry in template_plan(op, tier, threads).entries:
                 found.setdefault(entry.symbol, entry.text)

@@ -7,6 +7,10 @@ A *nest* group is one iteration space: pointwise ops over a shape S, reductions 
 reduced (keepdim) form. An op joins the first group, from that of its latest operand on, which it fits: a producer's group, or a
 later one that shares an operand with it. Every other op is a group of its own. Movement ops are in no group: they are strided access to a
 stored value, so reading through one ends a group.
+
+A contraction takes with it the pointwise ops that follow it alone, element by element (a bias, an activation): they run on each sum
+before it is stored. This asks whether anything else reads the product, and so is the one place where what is stored can choose
+between kernels; their bits are the same.
 """
 
 from __future__ import annotations
@@ -19,13 +23,14 @@ from ..ops.table import Kind
 
 MAX_STEPS = 48
 MAX_BUFFERS = 24
+MAX_TAIL = 6
 NEST = (Kind.POINTWISE, Kind.REDUCE, Kind.CREATE)
 Instr = tuple[Sig, tuple[int, ...]]
 
 
 @dataclass(slots=True)
 class Group:
-    """A kernel being formed. `form[slot]` is the keepdim shape of each value it makes."""
+    """A kernel being formed. `form[slot]` is the keepdim shape of each value it makes; `result` the last value of a contraction's tail."""
 
     members: list[int] = field(default_factory=list)
     nest: bool = False
@@ -33,6 +38,7 @@ class Group:
     dims: tuple[int, ...] | None = None
     form: dict[int, tuple[int, ...]] = field(default_factory=dict)
     reads: set[int] = field(default_factory=set)
+    result: int = -1
 
     def row_shape(self) -> tuple[int, ...] | None:
         if self.dims is None:
@@ -87,6 +93,10 @@ def form_groups(instrs: Sequence[Instr], outputs: Sequence[int]) -> list[Group]:
     made: list[Group] = []
     home: dict[int, int] = {}
     base: dict[int, int] = {}
+    uses: dict[int, int] = dict.fromkeys(outputs, 2)
+    for k in keep:
+        for a in instrs[k][1]:
+            uses[a] = uses.get(a, 0) + 1
     for k, (sig, args) in enumerate(instrs):
         if k not in keep or sig.row.kind is Kind.LEAF:
             continue
@@ -100,6 +110,13 @@ def form_groups(instrs: Sequence[Instr], outputs: Sequence[int]) -> list[Group]:
             if g is not None:
                 first = max(first, g if a == root and made[g].nest else g + 1)
         group = None
+        if sig.row.kind is Kind.POINTWISE:
+            group = _tail(made, instrs, sig, args, home, base, uses)
+            if group is not None:
+                made[group].members.append(k)
+                made[group].result = home_slot = starts[k]
+                home[home_slot] = group
+                continue
         if sig.row.kind in NEST:
             for at in range(first, len(made)):
                 if _fits(made[at], instrs, k, args, at, home):
@@ -109,9 +126,42 @@ def form_groups(instrs: Sequence[Instr], outputs: Sequence[int]) -> list[Group]:
             group = len(made)
             made.append(_open(sig))
         _join(made[group], sig, args, k, starts[k])
+        if sig.row.kind is Kind.CONTRACT:
+            made[group].result = starts[k]
         for j in range(len(sig.outs)):
             home[starts[k] + j] = group
     return _sink(made, instrs, starts, base)
+
+
+def _tail(made: list[Group], instrs: Sequence[Instr], sig: Sig, args: Sequence[int], home: dict[int, int], base: dict[int, int],
+          uses: dict[int, int]) -> int | None:
+    """The contraction whose sums this op can follow: alone, element by element, with operands that are there by then."""
+    out = sig.outs[0]
+    if out.dtype.lane not in ("f32", "f64") or not out.numel:
+        return None
+    for a in args:
+        at = home.get(a)
+        if at is None or made[at].result != a or uses.get(a) != 1 or len(made[at].members) > MAX_TAIL:
+            continue
+        product = instrs[made[at].members[0]][0]
+        per_channel = any(t.startswith("conv:") for t in product.row.traits)
+        if product.outs[0] is not out or (per_channel and "conv:forward" not in product.row.traits):
+            continue
+        for b, t in zip(args, sig.types, strict=True):
+            if b == a:
+                continue
+            if t.scalar:
+                if t.const is None:
+                    break
+                continue
+            source = home.get(base.get(b, b))
+            if t.dtype is not out.dtype or source is not None and source >= at:
+                break
+            if per_channel and any(n != 1 for i, n in enumerate((1,) * (out.ndim - t.ndim) + t.shape) if i != 1):
+                break
+        else:
+            return at
+    return None
 
 
 def _sink(made: list[Group], instrs: Sequence[Instr], starts: list[int], base: dict[int, int]) -> list[Group]:

@@ -7,12 +7,14 @@ with their argument words, and where each buffer lives (a leaf, a result, or a p
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from hashlib import blake2b
 from typing import Any
 
 from ..errors import NotImplementedYet
 from ..ops.record import Sig
 from ..ops.table import ROWS, Kind
 from ..ops.types import TensorType, broadcast_strides
+from .contract_tile import Epilogue, EpilogueOperand
 from .fuse import Group, Instr, form_groups, reduction_of, slot_starts
 from .kernel import Lowered, Ptr, Scalar
 from .plan import Entry, Place, Plan
@@ -31,6 +33,11 @@ def lane_of(op: str, attrs: dict[str, object]) -> Callable[..., Any]:
     if row.lane is None:
         raise NotImplementedYet(f"{op} has no lane function")
     return row.lane
+
+
+def _result(epilogue: Epilogue | None) -> Ptr:
+    """The operand number of a contraction's result: after what its epilogue reads."""
+    return Ptr(2 + (len(epilogue.operands) if epilogue is not None else 0))
 
 
 class _Builder:
@@ -131,6 +138,8 @@ class _Builder:
         for gi, g in enumerate(self.groups):
             if g.nest:
                 self.nest(gi, g)
+            elif len(g.members) > 1:
+                self.contract(g)
             else:
                 self.single(gi, g.members[0])
         return self.finish()
@@ -244,11 +253,54 @@ class _Builder:
         where += [(self.buffer(slot + j), 0) for j in range(len(sig.outs))]
         self.add(lowered, where, row.name)
 
-    def lower_single(self, sig: Sig) -> list[Lowered]:
+    def contract(self, g: Group) -> None:
+        """A contraction and the pointwise ops that follow it, as its epilogue."""
+        sig, args = self.instrs[g.members[0]]
+        product = self.starts[g.members[0]]
+        out = sig.outs[0]
+        conv = any(t.startswith("conv:") for t in sig.row.traits)
+        number: dict[int, int] = {}
+        operands: list[EpilogueOperand] = []
+        steps: list[tuple[str, tuple[Any, ...], int]] = []
+        known = {product}
+        for k in g.members[1:]:
+            step, reads = self.instrs[k]
+            refs: list[Any] = []
+            for a, t in zip(reads, step.types, strict=True):
+                if a in known:
+                    refs.append(("value", a))
+                elif t.scalar:
+                    refs.append(("const", t.const))
+                else:
+                    if a not in number:
+                        number[a] = len(operands)
+                        strides = broadcast_strides(t.shape, t.strides, out.shape)
+                        operands.append(EpilogueOperand(Ptr(2 + number[a]), t.dtype.lane, (strides[1],) if conv else strides))
+                    refs.append(("operand", number[a]))
+            steps.append((step.row.name, tuple(refs), self.starts[k]))
+            known.add(self.starts[k])
+        names = {product: 0, **{slot: i + 1 for i, (_, _, slot) in enumerate(steps)}}
+        key = "_".join(f"{name}({','.join(kind[0] + str(names[v] if kind == 'value' else v) for kind, v in refs)})" for name, refs, _ in steps)
+
+        def emit(L: Any, acc: Any, extra: list[Any]) -> Any:
+            values = {product: acc}
+            for name, refs, slot in steps:
+                lanes = [values[v] if kind == "value" else L.const(acc.ty, v) if kind == "const" else extra[v] for kind, v in refs]
+                values[slot] = lane_of(name, {})(L, *lanes)
+            return values[steps[-1][2]]
+
+        self.count(sig.row.kind.value)
+        last = self.starts[g.members[-1]]
+        digest = blake2b(f"{key}:{','.join(o.dtype for o in operands)}".encode(), digest_size=6).hexdigest()
+        lowered = self.lower_single(sig, Epilogue("_".join([name for name, _, _ in steps] + [digest]), emit, tuple(operands)))
+        where = [self.operand(a) for a in (*args, *number)]
+        self.add(lowered, [*where, (self.buffer(last), 0)], "+".join(self.instrs[k][0].row.name for k in g.members))
+
+    def lower_single(self, sig: Sig, epilogue: Epilogue | None = None) -> list[Lowered]:
         row = sig.row
         for trait in row.traits:
             if trait.startswith("conv:"):
-                return self.lower_conv(trait[5:], sig)
+                return self.lower_conv(trait[5:], sig, epilogue)
             if trait.startswith("template:"):
                 from .templates import TEMPLATES
 
@@ -266,10 +318,10 @@ class _Builder:
             if a.dtype.is_complex:
                 raise NotImplementedYet(f"{row.name} of {a.dtype} is not there yet")
             return lower_matmul(lane if lane != "i1" else "u8", a.shape[:-2], a.shape[-2], b.shape[-1], a.shape[-1], a.strides, b.strides, c.strides,
-                                tier=self.tier, threads=self.threads)
+                                tier=self.tier, threads=self.threads, epilogue=epilogue, c=_result(epilogue))
         raise NotImplementedYet(f"no lowering for {row.name} ({row.kind.value})")
 
-    def lower_conv(self, kind: str, sig: Sig) -> list[Lowered]:
+    def lower_conv(self, kind: str, sig: Sig, epilogue: Epilogue | None) -> list[Lowered]:
         from .conv import lower_conv
 
         first, second, out = sig.types[0], sig.types[1], sig.outs[0]
@@ -278,7 +330,8 @@ class _Builder:
         if first.dtype.is_complex:
             raise NotImplementedYet(f"convolution of {first.dtype} is not there yet")
         return lower_conv(kind, first.dtype.lane, x.shape, w.shape, y.shape, x.strides, w.strides, y.strides, stride=attrs["stride"],
-                          padding=attrs["padding"], dilation=attrs["dilation"], groups=attrs["groups"], tier=self.tier, threads=self.threads)
+                          padding=attrs["padding"], dilation=attrs["dilation"], groups=attrs["groups"], tier=self.tier, threads=self.threads,
+                          epilogue=epilogue, result=_result(epilogue))
 
     def copy_into(self, src: int, target: int, shape: tuple[int, ...], strides: tuple[int, ...], offset: int, label: str) -> None:
         """One kernel that copies a slot into a strided region of a buffer."""

@@ -214,8 +214,11 @@ def _linear_vjp(g: Any, input: Any, weight: Any, bias: Any, out: Any, missing: A
 @composite("linear_layer(Tensor input, Tensor weight, Tensor? bias) -> Tensor", opmath=False, method=False, public=False, out=False, vjp=_linear_vjp)
 def linear_layer(input: Any, weight: Any, bias: Any) -> Any:
     """input @ weight.T + bias for a matrix of weights."""
-    out = _matmul(input, weight.t())
-    return out if bias is None else out + bias
+    if bias is None:
+        return _matmul(input, weight.t())
+    rows = input.reshape(-1, input.shape[-1]) if input.ndim != 2 else input
+    out = mm(rows, weight.t()) + bias
+    return out if input.ndim == 2 else disown(out.reshape((*input.shape[:-1], weight.shape[0])))
 
 
 @api("linear(Tensor input, Tensor weight, Tensor? bias=None) -> Tensor", method=False, public=False)

@@ -30,7 +30,7 @@ class LowerToLoops(ModulePass):
         ...
         loops.kernel "k_1f" tier "avx512" words ["p0", "p1", "columns"] { ... }
 
-    A kernel of one op with a template becomes ``call.template``. Exact by contract: a loop nest computes each op of its kernel in the order and
+    A kernel of one op with a template becomes ``call.template``; a contraction with pointwise ops after it stays as it is. Exact by contract: a loop nest computes each op of its kernel in the order and
     with the roundings of docs/contract.md. `tier` is the CPU tier to write loops for; empty means this process's.
     """
 
@@ -45,6 +45,8 @@ class LowerToLoops(ModulePass):
                 continue
             block = inner.parent_block()
             assert block is not None
+            if not is_nest(inner) and len([r for r in inner.body.block.ops if isinstance(r, RowOp)]) > 1:
+                continue  # a contraction with its tail: its template writes both
             if is_nest(inner):
                 made = _loops(op, inner, tier, known)
                 block.insert_op_before(made, inner)
