@@ -22,6 +22,9 @@ from ..ops.call import is_tensor
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _QUIET = frozenset({"eager", "random", "exposed memory", "compiled call"})
 counters: Counter[str] = Counter()
+MISS = object()
+ATTEMPT = 8.0  # what an attempt to learn costs of a function's credit, which replays earn
+ENTRIES = 8
 
 
 class GraphBreak(RuntimeError):
@@ -52,12 +55,13 @@ def user_line() -> tuple[str, int]:
 class Region:
     """One compiled call being recorded. The window tells it of every cut."""
 
-    __slots__ = ("fullgraph", "breaks", "cuts", "name")
+    __slots__ = ("fullgraph", "breaks", "cuts", "name", "constants")
 
     def __init__(self, name: str, fullgraph: bool) -> None:
         self.name, self.fullgraph = name, fullgraph
         self.breaks: list[tuple[str, str, int]] = []
         self.cuts = 0
+        self.constants: list[Any] = []  # buffers made from Python data inside the call
 
     def on_cut(self, reason: str) -> None:
         """A window is about to be cut inside the call."""
@@ -111,6 +115,10 @@ class Compiled:
         self.breaks: Counter[str] = Counter()
         self.recompiles: Counter[str] = Counter()
         self.live_tape = False
+        self.entries: list[Any] = []
+        self.codes: dict[Any, Any] | None = None
+        self.credit = 40.0
+        self.reason = "not called yet"
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         if instance is None:
@@ -118,20 +126,36 @@ class Compiled:
         return functools.partial(self, instance)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        state = record.state
-        if state.region is not None or stance.eager or knobs.eager:
+        if record.state.region is not None or stance.eager or knobs.eager:
             return self.fn(*args, **kwargs)
         self.calls += 1
+        entries = self.entries
+        if entries:
+            for i, entry in enumerate(entries):
+                out = entry.run(args, kwargs)
+                if out is not MISS:
+                    self.replayed += 1
+                    if i:
+                        entries.insert(0, entries.pop(i))
+                    if self.credit < 80.0:
+                        self.credit += 1.0
+                    return out
+            why = entries[0].explain(args, kwargs) or "a guard"
+            self.recompiles[why] += 1
+            counters["recompiles"] += 1
         return self.record(args, kwargs)
 
     def record(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Run the Python, recording the whole call into one window."""
+        """Run the Python, recording the whole call into one window; from time to time, try to learn how to skip it."""
         state = record.state
         if not self.live_tape:
             _end_window("compiled call")
+        attempt = self._attempt(args, kwargs) if self.credit >= ATTEMPT else None
+        if attempt is None:
+            self.credit += 0.1
         region = state.region = Region(self.name, self.fullgraph)
         try:
-            out = self.fn(*args, **kwargs)
+            out = self.fn(*args, **kwargs) if attempt is None else attempt.call(self.fn, args, kwargs)
         finally:
             state.region = None
             self.recorded += 1
@@ -140,13 +164,29 @@ class Compiled:
                 self.breaks[f"{file}:{line}: {reason}"] += 1
                 counters["breaks"] += 1
         self.live_tape = has_live_tape(out)
-        if not self.live_tape:
-            _end_window("compiled call")
+        if attempt is None:
+            if not self.live_tape:
+                _end_window("compiled call")
+            return out
+        attempt.finish(self, region, out)
         return out
+
+    def _attempt(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        from .attempt import Attempt
+
+        self.credit -= ATTEMPT
+        return Attempt(self.codes, self.fn, args, kwargs)
+
+    def learn(self, entry: Any) -> None:
+        """A way to skip the Python was found; the latest `ENTRIES` are kept."""
+        self.entries.insert(0, entry)
+        del self.entries[ENTRIES:]
 
     def report(self) -> Report:
         """Which path, why, and the counts."""
-        return Report(self.name, "recording", "", self.calls, self.recorded, self.replayed, dict(self.breaks), dict(self.recompiles))
+        path, reason = ("replay", "") if self.entries else ("recording", self.reason)
+        return Report(self.name, path, reason, self.calls, self.recorded, self.replayed, dict(self.breaks), dict(self.recompiles),
+                      self.entries[0].guards if self.entries else 0)
 
 
 def _end_window(reason: str) -> None:

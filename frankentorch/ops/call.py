@@ -14,10 +14,11 @@ from ..dtypes import dtype as DType
 from . import record
 from .record import Scalar, emit, number, state
 from .table import Row
+from .tracked import Tracked
 from .types import TensorType, dense_type, elementwise_type, tensor_type
 from .unsupported import refuse
 
-NUMBERS = frozenset((bool, int, float, complex))
+NUMBERS = frozenset((bool, int, float, complex, Tracked))
 
 
 def is_tensor(x: Any) -> bool:
@@ -140,6 +141,8 @@ def convert_number(value: Any, dtype: DType) -> Any:
     if dtype is dtypes.bool_:
         return bool(value)
     if dtype.is_floating_point and not isinstance(value, complex):
+        if value.__class__ is float or value.__class__ is Tracked:
+            return value
         try:
             return float(value)
         except OverflowError:

@@ -18,6 +18,7 @@ from weakref import ref
 
 from ..errors import InterpreterError
 from .table import Kind, Row
+from .tracked import Tracked, plain
 from .types import TensorType, scalar_type
 
 if TYPE_CHECKING:
@@ -252,8 +253,29 @@ def emit(row: Row, tensors: Sequence[Any], attrs: tuple[Any, ...] = ()) -> Any:
     return outs
 
 
-def number(dtype: Any, value: Any) -> Scalar:
-    """A number operand of the given dtype."""
+class TrackedScalar(Scalar):
+    """A number operand that a compiled call can compute again."""
+
+    __slots__ = ("source",)
+
+    def __init__(self, dtype: Any, value: Tracked) -> None:
+        num = plain(value)
+        super().__init__(scalar_type(dtype, num), num)
+        self.source = value
+
+
+def number(dtype: Any, value: Any) -> Any:
+    """A number operand of the given dtype. A program's arguments are real: a complex number is a tensor of one element."""
+    if value.__class__ is Tracked:
+        return TrackedScalar(dtype, value)
+    if dtype.is_complex:
+        if isinstance(value, complex) and value.imag:
+            import numpy as np
+
+            from ..tensor import from_array
+
+            return from_array(np.array(value, dtype.np))
+        value = float(value.real)
     return Scalar(scalar_type(dtype, value), value)
 
 

@@ -26,13 +26,14 @@ _lock = threading.RLock()
 class Window(Trace):
     """A trace that can be cut."""
 
-    __slots__ = ("updates", "done", "rng")
+    __slots__ = ("updates", "done", "bound")
     can_cut = True
 
     def __init__(self) -> None:
         super().__init__()
         self.updates: list[tuple[int, Value]] = []
         self.done = False
+        self.bound: Any = None  # the program that ran it, once cut
         self.flush = knobs.eager or bool(knobs.cut)
 
     def enter(self, v: Value | Scalar) -> int:
