@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 from xdsl.context import Context
 
 import frankentorch as torch
-from frankentorch.cli import dump, ops, watch
+from frankentorch.cli import bits, dump, ops, watch
 from frankentorch.cli.app import COMMANDS, app
 from frankentorch.ir import build, memory_use, pipeline, verify
 from frankentorch.ir.passes.lower_to_loops import LowerToLoops
@@ -204,6 +204,29 @@ def test_run_gives_the_same_bits_however_it_runs(script: Path) -> None:
         done = ft("run", *options, str(script), "x", "--y")
         assert done.stdout.split()[-1] == loss, (options, done.stderr)
         assert options[0] != "--threads" or done.stdout.split()[-2] == options[1]
+
+
+def test_bits_compares_ways_to_run(script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bits, "WAYS", ((), ("--eager",), ("--threads", "3")))
+    result = here("bits", str(script), "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.output)["same"] and len(json.loads(result.output)["runs"]) == 3
+    differs = tmp_path / "differs.py"
+    differs.write_text("import torch\nx = torch.full((3,), float(torch.get_num_threads()))\n")
+    result = here("bits", str(differs))
+    assert result.exit_code == 1 and "the bits differ" in result.output
+
+
+def test_the_digest_of_an_outcome_sees_every_bit() -> None:
+    zero, less = torch.zeros(2), torch.tensor([0.0, -0.0])
+    assert bits.digest([zero]) == bits.digest([torch.zeros(2)]) != bits.digest([less])
+    assert bits.digest({"a": 1, "b": zero}) != bits.digest({"a": zero, "b": 1})
+    assert bits.digest(torch.zeros(2, 1)) != bits.digest(zero)
+    layer = torch.nn.Linear(2, 2)
+    before = bits.digest(layer)
+    with torch.no_grad():
+        layer.bias[0] += 1
+    assert bits.digest(layer) != before
 
 
 def test_run_passes_errors_and_exit_codes_on(script: Path, tmp_path: Path) -> None:

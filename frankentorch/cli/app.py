@@ -10,6 +10,7 @@ COMMANDS = {
     "run": "run a script in which torch is FrankenTorch",
     "dump": "what a script's programs become: IR at each stage, LLVM, assembly",
     "explain": "what a script's programs are made of, and where the time to build them went",
+    "bits": "run a script in several ways and compare the bits of what it leaves",
     "opt": "passes over a file of IR (xdsl-opt with our dialects)",
     "ops": "the op table",
     "cache": "the folder of compiled kernels and plans",

@@ -15,9 +15,10 @@ from .show import json_option
 @settings.options
 @json_option
 @click.option("--stats", is_flag=True, help="Afterwards, say on stderr what the runtime did.")
+@click.option("--digest", is_flag=True, help="Afterwards, print a digest of the bits of what the script left (see ft bits).")
 @click.argument("script")
 @click.argument("args", nargs=-1, type=click.UNPROCESSED)
-def command(script: str, args: tuple[str, ...], stats: bool, as_json: bool, **given: Any) -> None:
+def command(script: str, args: tuple[str, ...], stats: bool, digest: bool, as_json: bool, **given: Any) -> None:
     """Run SCRIPT with ARGS, with `import torch` meaning FrankenTorch.
 
     SCRIPT may also be module:function or file.py:function. Options of ft go before it. With --json the runtime's counters follow the
@@ -27,7 +28,11 @@ def command(script: str, args: tuple[str, ...], stats: bool, as_json: bool, **gi
 
     settings.apply(**given)
     try:
-        settings.execute(script, args)
+        left = settings.execute(script, args)
+        if digest:
+            from . import bits
+
+            click.echo(bits.digest(bits.outcome(left, ":" in script)))
     finally:
         from ..runtime.report import counters, summary
 

@@ -52,8 +52,11 @@ def apply(**given: Any) -> None:
     record.state.trace = record.new_window()
 
 
-def execute(target: str, args: Sequence[str]) -> None:
-    """Run a script as ``__main__``, or call ``module:function`` or ``file.py:function``, under torch's name."""
+def execute(target: str, args: Sequence[str]) -> Any:
+    """Run a script as ``__main__``, or call ``module:function`` or ``file.py:function``, under torch's name.
+
+    Returns the script's names, or the function's result.
+    """
     from ..interop.alias import as_torch
     from ..runtime.window import cut_here
 
@@ -82,7 +85,7 @@ def execute(target: str, args: Sequence[str]) -> None:
                     raise
                 left = _call(vars(module), function, where)
             cut_here("end of script")
-            del left
+            return left
     finally:
         sys.argv, sys.path[:] = before
 
