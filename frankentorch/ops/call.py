@@ -130,10 +130,15 @@ def pointwise(row: Row, *args: Any, attrs: tuple[Any, ...] = ()) -> Any:
     return emit(row, operands, attrs)
 
 
+_C_NAMES = {f"{sign}int{bits}": f"{sign}int{bits}_t" for sign in ("", "u") for bits in (8, 16, 32, 64)}
+
+
 def convert_number(value: Any, dtype: DType) -> Any:
-    """A Python number as an operand of `dtype`; overflow of integers is torch's error."""
-    if dtype.category == dtypes.INT and isinstance(value, int):
+    """A Python number as an operand of `dtype`: a float is cut to an integer, an integer wraps."""
+    if dtype.category == dtypes.INT and isinstance(value, (int, float)):
         bits = dtype.itemsize * 8
+        if value != value or value in (float("inf"), float("-inf")):
+            raise RuntimeError(f"value cannot be converted to type {_C_NAMES.get(dtype.name, dtype.name)} without overflow")
         value = int(value) & ((1 << bits) - 1)
         if dtype.is_signed and value >> (bits - 1):
             value -= 1 << bits
@@ -148,6 +153,41 @@ def convert_number(value: Any, dtype: DType) -> Any:
         except OverflowError:
             raise RuntimeError("value cannot be converted to type float without overflow") from None
     return value
+
+
+_CPP = {"float32": "float", "float64": "double", "float16": "c10::Half", "bfloat16": "c10::BFloat16", "int32": "int"}
+
+
+def checked_number(value: Any, dtype: DType) -> Any:
+    """A number as an element of `dtype`, as fills take it: one that does not fit is torch's error."""
+    if value.__class__ is Tracked:
+        return convert_number(value, dtype)
+    if type(value) not in NUMBERS and hasattr(value, "item"):
+        value = value.item()
+    if dtype.is_complex or dtype is dtypes.bool_:
+        return convert_number(value, dtype)
+    if isinstance(value, complex):
+        if value.imag:
+            raise _too_large(dtype)
+        value = value.real
+    if dtype.category == dtypes.INT:
+        if isinstance(value, float) and not abs(value) < 2.0**64:
+            raise _too_large(dtype)
+        value = int(value)
+        bits = dtype.itemsize * 8
+        if not dtype.is_signed and -(1 << bits) < value < 1 << bits or -(1 << bits - 1) <= value < 1 << bits - 1 and dtype.is_signed:
+            return convert_number(value, dtype)
+        if not -(1 << 63) <= value < 1 << 64:
+            raise OverflowError("int too big to convert")
+        raise _too_large(dtype)
+    number = convert_number(value, dtype)
+    if abs(number) > 1e4 and number - number == 0.0 and abs(number) > dtypes.finfo(dtype).max:
+        raise _too_large(dtype)
+    return number
+
+
+def _too_large(dtype: DType) -> RuntimeError:
+    return RuntimeError(f"value cannot be converted to type {_CPP.get(dtype.name, dtype.name + '_t')} without overflow")
 
 
 # Writing into an existing tensor -----------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import device as devices
 from .. import dtypes
+from .. import memory_format as mf
 from . import call
 from .call import is_tensor, number
 from .define import api, composite, primitive
@@ -33,7 +34,10 @@ iota_row = primitive(
 
 def full_of(size: Sequence[int], value: Any, dtype: Any) -> Any:
     """A tensor filled with a number, as one instruction."""
-    return emit(full_row, (number(dtype, call.convert_number(value, dtype)),), (tuple(size), dtype))
+    operand = number(dtype, call.checked_number(value, dtype))
+    if call.is_tensor(operand):
+        return operand.expand(tuple(size)).clone(memory_format=mf.contiguous_format)
+    return emit(full_row, (operand,), (tuple(size), dtype))
 
 
 def iota(size: Sequence[int], dim: int, dtype: Any) -> Any:
@@ -41,18 +45,26 @@ def iota(size: Sequence[int], dim: int, dtype: Any) -> Any:
     return emit(iota_row, (), (tuple(size), dim, dtype))
 
 
-def sizes(args: tuple[Any, ...], size: Any = None) -> tuple[int, ...]:
-    """Sizes given one by one, as one sequence, or by keyword."""
+def sizes(args: tuple[Any, ...], size: Any = None, name: str = "empty") -> tuple[int, ...]:
+    """Sizes given one by one, as one sequence, or by keyword; `name` is whose errors they would be."""
     if size is not None:
         args = (size,)
     if len(args) == 1 and not isinstance(args[0], int) and not hasattr(args[0], "__index__"):
+        if not isinstance(args[0], (tuple, list)):
+            raise TypeError(f"{name}(): argument 'size' (position 1) must be tuple of ints, not {type(args[0]).__name__}")
         args = tuple(args[0])
     out: list[int] = []
     for a in args:
-        if isinstance(a, float):
-            raise TypeError(f"empty(): argument 'size' must be tuple of ints, but found element of type float at pos {len(out)}")
+        if not hasattr(a, "__index__"):
+            kind = type(a).__name__
+            if not out:
+                raise TypeError(f"{name}(): argument 'size' (position 1) must be tuple of ints, but found element of type {kind} at pos 0")
+            raise TypeError(f"{name}(): argument 'size' failed to unpack the object at pos {len(out) + 1} with error \"type must be tuple of ints,but got "
+                            f"{kind}\"")
         n = a.__index__()
         if n < 0:
+            if name == "zeros":
+                raise RuntimeError("zeros: Dimension size must be non-negative.")
             raise RuntimeError(f"Trying to create tensor with negative dimension {n}: {[int(v) for v in args]}")
         out.append(n)
     return tuple(out)
@@ -76,7 +88,7 @@ def make_full(size: Sequence[int], value: Any, dtype: Any, device: Any = None, r
 @api("zeros(int[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool requires_grad=False) -> Tensor", method=False)
 def zeros(*size: Any, dtype: Any = None, layout: Any = None, device: Any = None, pin_memory: bool = False, requires_grad: bool = False) -> Any:
     """A tensor of zeros."""
-    return make_full(sizes(size), 0, dtype or dtypes.get_default_dtype(), device, requires_grad)
+    return make_full(sizes(size, name="zeros"), 0, dtype or dtypes.get_default_dtype(), device, requires_grad)
 
 
 def _kw(fn: Any) -> Any:
@@ -92,7 +104,7 @@ def _kw(fn: Any) -> Any:
 @api("ones(int[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool requires_grad=False) -> Tensor", method=False)
 def ones(*size: Any, dtype: Any = None, layout: Any = None, device: Any = None, pin_memory: bool = False, requires_grad: bool = False) -> Any:
     """A tensor of ones."""
-    return make_full(sizes(size), 1, dtype or dtypes.get_default_dtype(), device, requires_grad)
+    return make_full(sizes(size, name="ones"), 1, dtype or dtypes.get_default_dtype(), device, requires_grad)
 
 
 @api("empty(int[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool requires_grad=False, "
@@ -121,7 +133,7 @@ def full(size: Any, fill_value: Any, *, dtype: Any = None, layout: Any = None, d
     """A tensor of one number; its dtype is the number's unless given."""
     if is_tensor(fill_value):
         fill_value = fill_value.item()
-    return make_full(sizes((size,)), fill_value, dtype or dtypes.scalar_dtype(fill_value), device, requires_grad)
+    return make_full(sizes((size,), name="full"), fill_value, dtype or dtypes.scalar_dtype(fill_value), device, requires_grad)
 
 
 def _like(name: str, value: Any) -> Any:

@@ -158,7 +158,7 @@ def rand(*size: Any, generator: Any = None, dtype: Any = None, layout: Any = Non
         from .complex_views import view_as_complex
 
         return finish_constructor(view_as_complex(pair), device, requires_grad)
-    return finish_constructor(draw("uniform", sizes(size), dtype, 0.0, 1.0, generator=generator), device, requires_grad)
+    return finish_constructor(draw("uniform", sizes(size, name="rand"), dtype, 0.0, 1.0, generator=generator), device, requires_grad)
 
 
 def _normal(size: Any, dtype: Any, mean: float, std: float, generator: Any) -> Any:
@@ -175,7 +175,7 @@ def randn(*size: Any, generator: Any = None, dtype: Any = None, layout: Any = No
           pin_memory: bool = False, names: Any = None) -> Any:
     """Standard normal numbers."""
     dtype = _float_dtype(dtype, "normal_kernel_cpu")
-    return finish_constructor(_normal(sizes(size), dtype, 0.0, 1.0, generator), device, requires_grad)
+    return finish_constructor(_normal(sizes(size, name="randn"), dtype, 0.0, 1.0, generator), device, requires_grad)
 
 
 @api("randint(int low=0, int high, int[] size, *, Generator? generator=None, ScalarType? dtype=None) -> Tensor", method=False)
@@ -218,7 +218,7 @@ def randperm(n: int, *, generator: Any = None, dtype: Any = None, layout: Any = 
              pin_memory: bool = False) -> Any:
     """A random permutation of 0 .. n-1."""
     if n < 0:
-        raise RuntimeError(f"n must be non-negative, got {n}")
+        raise RuntimeError(f"Trying to create tensor with negative dimension {n}: [{n}]")
     kind = "randperm_wide" if n >= 214748364 else "randperm"
     dtype = dtype or dtypes.int64
     out = draw(kind, (n,), dtype if dtype.category == dtypes.INT else dtypes.int64, generator=generator)
