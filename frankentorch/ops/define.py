@@ -14,8 +14,8 @@ from .. import dtypes
 from . import call, record
 from .call import infer_pointwise, pointwise, same
 from .record import Sig, emit, state
-from .table import Kind, NoGrad, Row, add_row, schema_name
-from .types import TensorType
+from .table import ROWS, Kind, NoGrad, Row, add_row, schema_name
+from .types import TensorType, dense_type
 
 
 def _out_dtype(promote: Callable[[Any], tuple[Any, Any]]) -> Callable[[Any], Any]:
@@ -178,6 +178,9 @@ def run_composite(row: Row, fn: Callable[..., Any], tensors: list[Any], attrs: d
             tensors = [call.cast(t, dtypes.float32) if call.is_tensor(t) and t._value.type.dtype in LOW else t for t in tensors]
         out = fn(**dict(zip(names, tensors, strict=True)), **attrs)
         out = _lower(out, low)
+        for o in out if isinstance(out, tuple) else (out,):
+            if call.is_tensor(o) and o._root is not None:
+                _own(o, given)
         rename(out, row)
         return out
     with record.grad_mode(False):
@@ -197,6 +200,17 @@ def run_composite(row: Row, fn: Callable[..., Any], tensors: list[Any], attrs: d
         sig = record.SIGS[key] = Sig(row, types, (*frozen, missing), tuple(o._value.type for o in outs))
     record._attach(sig, operands, values, outs)
     return out
+
+
+def _own(result: Any, given: Sequence[Any]) -> None:
+    """A view of what the body made itself becomes a tensor with a storage of its own: torch's results are views of operands or of nothing."""
+    home = result._home()
+    if any(call.is_tensor(t) and t._home() is home for t in given) or result._detached:
+        return
+    if not result._value.type.dense:
+        copy = record.emit(ROWS["clone"], (result,), (dense_type(result._value.type).strides,))
+        result._value, result._node, result._nr = copy._value, copy._node, copy._nr
+    result._root, result._soff, result._family = None, 0, None
 
 
 def _lower(out: Any, low: Any) -> Any:
