@@ -368,6 +368,8 @@ class Tensor(metaclass=TensorMeta):
         if self._meta:
             raise NotImplementedError("Cannot copy out of meta tensor; no data!")
         value = self._value if self._root is None else self._fresh()
+        if state.region is not None:
+            state.region.on_observe()
         if value.buf is None:
             assert value.trace is not None
             value.trace.cut("observed")

@@ -20,7 +20,7 @@ from ..ops import record
 from ..ops.call import is_tensor
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-_QUIET = frozenset({"eager", "random", "exposed memory", "compiled call"})
+_QUIET = frozenset({"eager", "random", "exposed memory", "compiled call", "observed"})
 counters: Counter[str] = Counter()
 MISS = object()
 ATTEMPT = 8.0  # what an attempt to learn costs of a function's credit, which replays earn
@@ -55,19 +55,27 @@ def user_line() -> tuple[str, int]:
 class Region:
     """One compiled call being recorded. The window tells it of every cut."""
 
-    __slots__ = ("fullgraph", "breaks", "cuts", "name", "constants")
+    __slots__ = ("fullgraph", "breaks", "cuts", "name", "constants", "checks")
 
     def __init__(self, name: str, fullgraph: bool) -> None:
         self.name, self.fullgraph = name, fullgraph
         self.breaks: list[tuple[str, str, int]] = []
         self.cuts = 0
         self.constants: list[Any] = []  # buffers made from Python data inside the call
+        self.checks: list[Any] = []  # bounds of index data that were checked: (buffer, offset, type, low, high)
 
     def on_cut(self, reason: str) -> None:
         """A window is about to be cut inside the call."""
         self.cuts += 1
-        if reason in _QUIET:
-            return
+        if reason not in _QUIET:
+            self.broke(reason)
+
+    def on_observe(self) -> None:
+        """Data is about to be looked at, pending or not."""
+        self.broke("observed")
+
+    def broke(self, reason: str) -> None:
+        """Note a graph break, or refuse it."""
         file, line = user_line()
         if self.fullgraph:
             raise GraphBreak(f"{self.name}: graph break ({reason}) at {file}:{line}, and fullgraph=True")

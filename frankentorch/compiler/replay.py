@@ -15,6 +15,7 @@ from typing import Any
 from ..dtypes import get_default_dtype
 from ..knobs import knobs
 from ..ops import record
+from ..ops.bounds import memory_inside
 from ..ops.record import Scalar, TrackedScalar, Value
 from ..ops.tracked import Tracked, Tracker
 from ..ops.types import SPECIALISED
@@ -258,7 +259,7 @@ class Builder:
                 raise Refused("a step count was replaced")
 
     # At the end of the call -------------------------------------------------------------------------------------------
-    def pending(self, trace: Any, out: Any, constants: list[Any]) -> None:
+    def pending(self, trace: Any, out: Any, constants: list[Any], checks: list[Any]) -> None:
         """Before the cut: where leaves come from, which slot each changed tensor holds, and the shape of the result."""
         self.given = []
         self.by_buf: dict[int, tuple[Any, str, int]] = {}
@@ -282,6 +283,13 @@ class Builder:
                 self.leaves.append(("data", Value(leaf.type, None, -1, leaf.buf, leaf.offset), 0))
             else:
                 raise Refused("the call reads a tensor that is neither an argument nor reachable by name")
+        self.bounds: list[tuple[str, int, Any, int, int]] = []
+        for buf, offset, type_, low, high in checks:
+            if id(buf) in self.by_buf:
+                _, name, start = self.by_buf[id(buf)]
+                self.bounds.append((name, offset - start, type_, low, high))
+            elif id(buf) not in fresh:
+                raise Refused("the call checks data of a tensor that is neither an argument nor reachable by name")
         self.trace = trace
         self.effects: list[tuple[str, _Handle, int]] = []
         for h in self.handles.values():
@@ -423,6 +431,9 @@ class Builder:
                 raise Refused("a constant's memory was given away")
             checks.append((f"refs({name}v) <= {ALONE} and refs({name}b) <= {ALONE} and {name}b.owner is None", f"who else holds the memory of {name}"))
         body.guards(checks)
+        for name, offset, type_, low, high in dict.fromkeys(self.bounds):
+            ns["inside"] = memory_inside
+            body.guards([(f"inside({name}b, {name}v.offset + {offset}, {walk.const(type_)}, {low}, {high})", f"the bounds of the indices in {name}")])
         body.add("with lock:")
         inner = [f"o{i} = Buffer({n})" for i, n in enumerate(bound.out_bytes)]
         if bound.arena:

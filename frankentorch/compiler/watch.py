@@ -3,7 +3,7 @@
 Enters: a call. Leaves: a `Watch`: the user's code objects that ran, and the first thing that rules replay out, if any.
 
 Code of this package is trusted: its reads are covered by the guards of `state`, except for what `REFUSED` names (seeds, settings of the
-process). Code of the standard library is trusted where this package calls it. Everything else is the user's: it may run, for
+process). Code of the standard library and of numpy is trusted where this package calls it. Everything else is the user's: it may run, for
 what it reads and writes is found by name and guarded; but the C functions it calls have to be known to depend on, and change,
 nothing but their arguments.
 """
@@ -18,8 +18,11 @@ import sysconfig
 from types import BuiltinFunctionType, CodeType, ModuleType
 from typing import Any
 
+import numpy
+
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 STDLIB = os.path.realpath(sysconfig.get_paths()["stdlib"]) + os.sep
+NUMPY = os.path.dirname(os.path.abspath(numpy.__file__)) + os.sep
 _SITE = ("site-packages", "dist-packages")
 REFUSED = frozenset({"manual_seed", "seed", "initial_seed", "get_state", "set_state", "get_rng_state", "set_rng_state", "clone_state", "set_default_dtype",
                      "set_default_device", "set_default_tensor_type", "set_num_threads", "set_num_interop_threads", "set_printoptions", "set_detect_anomaly",
@@ -33,7 +36,7 @@ PURE_BUILTINS = frozenset(f for n, f in vars(builtins).items() if isinstance(f, 
 PURE_MATH = frozenset(f for f in vars(math).values() if isinstance(f, BuiltinFunctionType))
 PLAIN = (int, float, complex, str, bytes, tuple, list, dict, set, frozenset, range, slice, bool, type(None), type({}.keys()), type({}.values()),
          type({}.items()))
-HIDDEN_NAMES = frozenset({"__dict__", "__globals__", "__builtins__", "__closure__", "__code__", "__getattribute__", "__subclasses__", "__defaults__", "f_back"})
+HIDDEN_NAMES = frozenset({"__dict__", "__globals__", "__builtins__", "__closure__", "__code__", "__getattribute__", "__subclasses__", "__defaults__", "f_back", "_version"})
 
 
 class Watch:
@@ -55,7 +58,7 @@ class Watch:
             file = code.co_filename
             if file.startswith(PACKAGE):
                 found = "refused" if code.co_name in REFUSED or file.startswith(UNTRUSTED) else "ours"
-            elif file.startswith("<frozen") or (file.startswith(STDLIB) and not any(s in file for s in _SITE)):
+            elif file.startswith("<frozen") or file.startswith(NUMPY) or (file.startswith(STDLIB) and not any(s in file for s in _SITE)):
                 found = "library"
             else:
                 found = "user"

@@ -13,6 +13,7 @@ from typing import Any
 from .. import dtypes
 from ..errors import NotImplementedYet
 from . import call
+from .bounds import data_inside, proved
 from .call import is_tensor, wrap_dim
 from .create import full_of
 from .define import api, composite
@@ -46,13 +47,10 @@ def outside(index: Any, low: int, high: int) -> int | None:
     """
     if index._meta or not state.trace.can_cut:
         return None
-    a = index._forced()
-    if not a.size:
+    if proved(index._value if index._root is None else index._fresh(), low, high):
         return None
-    if low == 0 and a.dtype.kind == "i":  # seen as unsigned, what is below 0 is above everything: one pass
-        if a.view(f"u{a.itemsize}").max() < high:
-            return None
-    elif a.min() >= low and a.max() < high:
+    a = index._forced()
+    if data_inside(a, low, high):
         return None
     flat = a.reshape(-1)
     return int(flat[((flat < low) | (flat >= high)).argmax()])
