@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import pickle
 import threading
 
@@ -10,10 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from frankentorch import device as devices
 from frankentorch import errors
-from frankentorch import memory_format as formats
 from frankentorch.size import Size
+
+# The names of these modules are torch's classes at the top level.
+devices = importlib.import_module("frankentorch.device")
+formats = importlib.import_module("frankentorch.memory_format")
 
 
 def outcome(call):

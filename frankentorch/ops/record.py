@@ -106,7 +106,7 @@ def leaf_sig(type_: TensorType) -> Sig:
 class Trace:
     """A list of instructions being recorded by one thread."""
 
-    __slots__ = ("instrs", "refs", "leaves", "flush", "external")
+    __slots__ = ("instrs", "refs", "leaves", "flush", "external", "done")
     can_cut = False
 
     def __init__(self) -> None:
@@ -114,6 +114,7 @@ class Trace:
         self.refs: list[Any] = []
         self.leaves: list[Value | Scalar] = []
         self.flush = False
+        self.done = False
         self.external: dict[int, tuple[Value | Scalar, int]] = {}
 
     def enter(self, v: Value | Scalar) -> int:
@@ -287,7 +288,7 @@ def tracing(trace: Trace) -> Iterator[Trace]:
     try:
         yield trace
     finally:
-        state.trace = before
+        state.trace = new_window() if before.done else before
 
 
 @contextmanager
