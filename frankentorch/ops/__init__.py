@@ -6,10 +6,12 @@ Enters: row definitions, one file a family. Leaves: `table.ROWS` and `define.API
 from . import (  # noqa: F401
     activation,
     arith,
+    attention,
     complex_views,
     contract,
     create,
     index,
+    losses,
     movement,
     normalise,
     pointwise,

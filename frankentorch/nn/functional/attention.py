@@ -1,6 +1,7 @@
 """Attention: scaled dot products, and the whole multi-head layer as a function.
 
-Enters: queries, keys, values, masks. Leaves: the mixed values, and where asked the weights. Composites of matmul and softmax.
+Enters: queries, keys, values, masks. Leaves: the mixed values, and where asked the weights. The mixing is the
+op table's (`ops.attention`); the projections and masks around it are composed here.
 """
 
 from __future__ import annotations
@@ -10,70 +11,14 @@ import warnings
 from typing import Any
 
 import frankentorch as torch
-from frankentorch.nn.functional._support import rounds_once
 from frankentorch.nn.functional.dropout import dropout
 from frankentorch.nn.functional.linear import linear
-
-
-def _additive(mask: Any, dtype: Any) -> Any:
-    """A mask as something to add: a boolean one keeps True and sends False to -inf."""
-    if mask.dtype is torch.bool:
-        return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, -math.inf)
-    return mask
-
-
-def _safe_softmax(scores: Any) -> Any:
-    """softmax along the last dimension, zero where every score is -inf."""
-    dead = (scores == -math.inf).all(-1, keepdim=True)
-    return torch.where(dead, 0.0, torch.softmax(torch.where(dead, 0.0, scores).to(scores.dtype), -1)).to(scores.dtype)
-
-
-@rounds_once
-def _attend(query: Any, key: Any, value: Any, mask: Any, dropout_p: float, causal: bool, scale: float) -> Any:
-    scores = torch.matmul(query, key.transpose(-2, -1)) * scale
-    if causal:
-        rows, cols = query.size(-2), key.size(-2)
-        allowed = torch.arange(cols).unsqueeze(0) <= torch.arange(rows).unsqueeze(1)
-        scores = scores.masked_fill(~allowed, -math.inf)
-    if mask is not None:
-        scores = scores + _additive(mask, scores.dtype)
-        weights = _safe_softmax(scores)
-    else:
-        weights = torch.softmax(scores, -1)
-    if dropout_p > 0.0:
-        weights = dropout(weights, dropout_p)
-    return torch.matmul(weights, value)
 
 
 def scaled_dot_product_attention(query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: float = 0.0,
                                  is_causal: bool = False, scale: float | None = None, enable_gqa: bool = False) -> Any:
     """softmax(query @ key.T * scale + mask) @ value over (..., length, features); scale defaults to 1 / sqrt(features)."""
-    if not query.dtype == key.dtype == value.dtype:
-        raise RuntimeError("Expected query, key, and value to have the same dtype, but got query.dtype: "
-                           f"{_cname(query)} key.dtype: {_cname(key)} and value.dtype: {_cname(value)} instead.")
-    if min(query.dim(), key.dim(), value.dim()) < 2:
-        raise RuntimeError("Expected query, key, and value to all be  at least 2 dimensional, but got query.dim: "
-                           f"{query.dim()}, key.dim: {key.dim()} and value.dim: {value.dim()} instead.")
-    if attn_mask is not None:
-        if attn_mask.dtype is not torch.bool and attn_mask.dtype is not query.dtype and attn_mask.dtype is not torch.float32:
-            raise RuntimeError("Expected attn_mask dtype to be bool or float or to match query dtype, but got attn_mask.dtype: "
-                               f"{_cname(attn_mask)} and  query.dtype: {_cname(query)} instead.")
-        if is_causal and attn_mask.requires_grad and torch.is_grad_enabled():
-            raise RuntimeError("_scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True")
-    if enable_gqa:
-        heads, kv_heads = query.size(-3), key.size(-3)
-        if heads % kv_heads or heads % value.size(-3):
-            raise RuntimeError("Number of heads in key and value must divide the number of heads in query")
-        key = key.repeat_interleave(heads // kv_heads, -3)
-        value = value.repeat_interleave(heads // value.size(-3), -3)
-    return _attend(query, key, value, attn_mask, dropout_p, is_causal, 1 / math.sqrt(query.size(-1)) if scale is None else scale)
-
-
-def _cname(tensor: Any) -> str:
-    names = {"float32": "float", "float64": "double", "bfloat16": "c10::BFloat16", "float16": "c10::Half", "int64": "long int",
-             "int32": "int", "int16": "short int", "int8": "signed char", "uint8": "unsigned char"}
-    name = str(tensor.dtype).rsplit(".", 1)[-1]
-    return names.get(name, name)
+    return torch._C._nn.scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa)
 
 
 def _in_projection_packed(q: Any, k: Any, v: Any, w: Any, b: Any = None) -> list[Any]:

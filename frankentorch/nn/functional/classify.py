@@ -11,6 +11,7 @@ from typing import Any
 import frankentorch as torch
 from frankentorch.nn.functional._support import check_reduction, pick_reduction, reduce_loss, rounds_once
 from frankentorch.nn.functional.activation import logsigmoid
+from frankentorch.ops.losses import REDUCTIONS
 
 
 def _check_nll(input: Any, target: Any, weight: Any, reduction: str) -> None:
@@ -33,82 +34,12 @@ def _check_nll(input: Any, target: Any, weight: Any, reduction: str) -> None:
                            f"input {list(input.shape)}")
 
 
-def _at_target(input: Any, target: Any, dim: int, ignored: Any) -> Any:
-    """input at the target class, with ignored targets read at class 0."""
-    safe = torch.where(ignored, 0, target)
-    try:
-        return input.gather(dim, safe.unsqueeze(dim)).squeeze(dim)
-    except (IndexError, RuntimeError):
-        classes = input.size(dim)
-        bad = ((safe < 0) | (safe >= classes)).reshape(-1)
-        if not bool(bad.any()):
-            raise
-        first = int(safe.reshape(-1)[int(bad.to(torch.int64).argmax())])
-        raise IndexError(f"Target {first} is out of bounds.") from None
-
-
-@rounds_once
-def _nll(input: Any, target: Any, weight: Any, ignore_index: int, reduction: str) -> Any:
-    dim = 0 if input.dim() == 1 else 1
-    target = target.to(torch.int64)
-    ignored = target == ignore_index
-    picked = -_at_target(input, target, dim, ignored)
-    if weight is None:
-        factor = torch.where(ignored, 0.0, 1.0).to(input.dtype)
-    else:
-        safe = torch.where(ignored, 0, target)
-        rows = weight.index_select(0, safe.reshape(-1)).reshape(safe.shape)
-        factor = torch.where(ignored, 0.0, rows).to(input.dtype)
-    loss = torch.where(ignored, 0.0, picked * factor).to(input.dtype)
-    return loss.sum() / factor.sum() if reduction == "mean" else reduce_loss(loss, reduction)
-
-
 def nll_loss(input: Any, target: Any, weight: Any = None, size_average: bool | None = None, ignore_index: int = -100,
              reduce: bool | None = None, reduction: str = "mean") -> Any:
     """-weight[target] * input[target]; the mean divides by the sum of the weights used."""
     reduction = pick_reduction(size_average, reduce, reduction)
     _check_nll(input, target, weight, reduction)
-    return _nll(input, target, weight, ignore_index, reduction)
-
-
-@rounds_once
-def _soft_cross_entropy(input: Any, target: Any, weight: Any, reduction: str, smoothing: float) -> Any:
-    dim = 0 if input.dim() == 1 else 1
-    classes = input.size(dim)
-    if smoothing > 0:
-        target = target * (1 - smoothing) + smoothing / classes
-    terms = torch.log_softmax(input, dim) * target
-    if weight is not None:
-        terms = terms * weight.reshape([1] * dim + [classes] + [1] * (input.dim() - dim - 1))
-    if reduction == "none":
-        return -terms.sum(dim)
-    total = -terms.sum()
-    return total if reduction == "sum" else total / (input.numel() / classes)
-
-
-@rounds_once
-def _hard_cross_entropy(input: Any, target: Any, weight: Any, ignore_index: int, reduction: str, smoothing: float) -> Any:
-    dim = 0 if input.dim() == 1 else 1
-    log_p = torch.log_softmax(input, dim)
-    nll = _nll(log_p, target, weight, ignore_index, reduction)
-    if smoothing == 0:
-        return nll
-    classes = input.size(dim)
-    terms = log_p
-    if weight is not None:
-        terms = log_p * weight.reshape([1] * dim + [classes] + [1] * (input.dim() - dim - 1))
-    ignored = target == ignore_index
-    smooth = torch.where(ignored, 0.0, -terms.sum(dim)).to(input.dtype)
-    if reduction == "mean":
-        if weight is None:
-            count = (~ignored).to(input.dtype).sum()
-        else:
-            safe = torch.where(ignored, 0, target).reshape(-1)
-            count = torch.where(ignored.reshape(-1), 0.0, weight.index_select(0, safe)).to(input.dtype).sum()
-        smooth = smooth.sum() / count
-    elif reduction == "sum":
-        smooth = smooth.sum()
-    return (1 - smoothing) * nll + smooth * (smoothing / classes)
+    return torch._C._nn.nll_loss_nd(input, target, weight, REDUCTIONS[reduction], ignore_index)
 
 
 def cross_entropy(input: Any, target: Any, weight: Any = None, size_average: bool | None = None, ignore_index: int = -100,
@@ -127,9 +58,9 @@ def cross_entropy(input: Any, target: Any, weight: Any = None, size_average: boo
         if weight is not None and (weight.dim() != 1 or weight.numel() != classes):
             raise RuntimeError(f"cross_entropy: weight tensor should be defined either for all {classes} classes or no classes "
                                f"but got weight tensor of shape: {list(weight.shape)}")
-        return _soft_cross_entropy(input, target, weight, reduction, label_smoothing)
-    _check_nll(input, target, weight, reduction)
-    return _hard_cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing)
+    else:
+        _check_nll(input, target, weight, reduction)
+    return torch._C._nn.cross_entropy_loss(input, target, weight, REDUCTIONS[reduction], ignore_index, label_smoothing)
 
 
 def linear_cross_entropy(input: Any, linear_weight: Any, target: Any, *, linear_bias: Any = None, weight: Any = None,

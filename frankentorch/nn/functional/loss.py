@@ -1,11 +1,11 @@
 """Losses between an input and a target of the same shape, and losses on pairs and triplets of vectors.
 
-Enters: tensors, a reduction ("none", "mean", "sum") and its deprecated spellings. Leaves: a loss, reduced.
+Enters: tensors, a reduction ("none", "mean", "sum") and its deprecated spellings. Leaves: a loss, reduced. Losses that torch has as
+one op are the op table's (`ops.losses`); the others are composed here.
 """
 
 from __future__ import annotations
 
-import functools
 import math
 import warnings
 from collections.abc import Callable
@@ -21,8 +21,10 @@ from frankentorch.nn.functional._support import (
     reduce_loss,
     rounds_once,
 )
-from frankentorch.nn.functional.activation import logsigmoid
 from frankentorch.nn.functional.distance import pairwise_distance
+from frankentorch.ops.losses import REDUCTIONS
+
+_nn = torch._C._nn
 
 _SIZE_HINT = ("This will likely lead to incorrect results due to broadcasting. "
               "Please ensure they have the same size.")
@@ -34,27 +36,22 @@ def _warn_sizes(input: Any, target: Any) -> None:
                       stacklevel=3)
 
 
-@rounds_once
-def _finish(loss: Any, reduction: str, weight: Any) -> Any:
-    """Weigh an elementwise loss and reduce it; a weighted mean divides by the sum of the weights."""
-    if weight is None:
-        return reduce_loss(loss, reduction)
-    loss = loss * weight
-    return loss.sum() / weight.sum() if reduction == "mean" else reduce_loss(loss, reduction)
-
-
-def _elementwise(compute: Callable[[Any, Any], Any], input: Any, target: Any, reduction: str, weight: Any) -> Any:
-    _warn_sizes(input, target)
-    if weight is not None:
-        if reduction not in ("none", "mean", "sum"):
-            raise ValueError(f"Invalid reduction mode: {reduction}. Expected one of 'none', 'mean', 'sum'.")
-        if weight.size() != input.size():
-            raise ValueError("Weights and input must have the same size.")
+def _code(reduction: str) -> int:
     check_reduction(reduction)
+    return REDUCTIONS[reduction]
+
+
+def _weighted(elementwise: Callable[[Any, Any], Any], input: Any, target: Any, weight: Any, reduction: str, by_weight: bool) -> Any:
+    """An elementwise loss times `weight`, reduced; `by_weight`: the mean divides by the sum of the weights."""
+    if reduction not in REDUCTIONS:
+        raise ValueError(f"Invalid reduction mode: {reduction}. Expected one of 'none', 'mean', 'sum'.")
+    if weight.size() != input.size():
+        raise ValueError("Weights and input must have the same size.")
 
     @rounds_once
     def whole(x: Any, y: Any, w: Any) -> Any:
-        return _finish(compute(x, y), reduction, w)
+        loss = elementwise(x, y) * w
+        return loss.sum() / w.sum() if reduction == "mean" and by_weight else reduce_loss(loss, reduction)
 
     return whole(input, target, weight)
 
@@ -64,7 +61,10 @@ def l1_loss(input: Any, target: Any, size_average: bool | None = None, reduce: b
     """|input - target|."""
     if size_average is not None or reduce is not None:
         reduction = legacy_reduction(size_average, reduce)
-    return _elementwise(lambda x, y: torch.abs(x - y), input, target, reduction, weight)
+    _warn_sizes(input, target)
+    if weight is not None:
+        return _weighted(lambda x, y: _nn.l1_loss(x, y, 0), input, target, weight, reduction, True)
+    return _nn.l1_loss(input, target, _code(reduction))
 
 
 def mse_loss(input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
@@ -72,12 +72,10 @@ def mse_loss(input: Any, target: Any, size_average: bool | None = None, reduce: 
     """(input - target)^2."""
     if size_average is not None or reduce is not None:
         reduction = legacy_reduction(size_average, reduce)
-
-    def square(x: Any, y: Any) -> Any:
-        diff = x - y
-        return diff * diff
-
-    return _elementwise(square, input, target, reduction, weight)
+    _warn_sizes(input, target)
+    if weight is not None:
+        return _weighted(lambda x, y: _nn.mse_loss(x, y, 0), input, target, weight, reduction, True)
+    return _nn.mse_loss(input, target, _code(reduction))
 
 
 def smooth_l1_loss(input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
@@ -85,57 +83,17 @@ def smooth_l1_loss(input: Any, target: Any, size_average: bool | None = None, re
     """0.5 d^2 / beta where |d| < beta, |d| - beta / 2 elsewhere."""
     if size_average is not None or reduce is not None:
         reduction = legacy_reduction(size_average, reduce)
-    if beta < 0:
-        raise RuntimeError("smooth_l1_loss does not support negative values for beta.")
-
-    def smooth(x: Any, y: Any) -> Any:
-        size = torch.abs(x - y)
-        return size if beta == 0 else torch.where(size < beta, 0.5 * size * size / beta, size - 0.5 * beta)
-
-    return _elementwise(smooth, input, target, reduction, None)
+    _warn_sizes(input, target)
+    return _nn.smooth_l1_loss(input, target, _code(reduction), beta)
 
 
 def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None) -> Any:
     """0.5 d^2 where |d| <= delta, delta * (|d| - delta / 2) elsewhere."""
-    if delta <= 0:
-        raise RuntimeError("huber_loss does not support non-positive values for delta.")
-
-    def huber(x: Any, y: Any) -> Any:
-        size = torch.abs(x - y)
-        return torch.where(size <= delta, 0.5 * size * size, delta * (size - 0.5 * delta))
-
-    if weight is None or reduction != "mean":
-        return _elementwise(huber, input, target, reduction, weight)
-    # unlike mse_loss and l1_loss, torch's weighted mean here divides by the number of elements
-    return _elementwise(huber, input, target, "none", weight).mean()
-
-
-@functools.cache
-def _bce_function() -> Any:
-    """Elementwise binary cross entropy with torch's gradient, which stays finite at 0 and 1."""
-
-    class BinaryCrossEntropy(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx: Any, x: Any, t: Any) -> Any:
-            ctx.save_for_backward(x, t)
-            return -(t * torch.log(x).clamp(min=-100.0) + (1 - t) * torch.log1p(-x).clamp(min=-100.0))
-
-        @staticmethod
-        def backward(ctx: Any, grad: Any) -> Any:
-            x, t = ctx.saved_tensors
-            grad_x = grad * (x - t) / (x * (1 - x)).clamp(min=1e-12) if ctx.needs_input_grad[0] else None
-            grad_t = None
-            if ctx.needs_input_grad[1]:
-                grad_t = grad * (torch.log1p(-x) - torch.log(x))
-            return grad_x, grad_t
-
-    return BinaryCrossEntropy
-
-
-@rounds_once
-def _bce(input: Any, target: Any, weight: Any, reduction: str) -> Any:
-    loss = _bce_function().apply(input, target)
-    return reduce_loss(loss if weight is None else loss * weight, reduction)
+    _warn_sizes(input, target)
+    if weight is not None:
+        # unlike mse_loss and l1_loss, torch's weighted mean here divides by the number of elements
+        return _weighted(lambda x, y: _nn.huber_loss(x, y, 0, delta), input, target, weight, reduction, False)
+    return _nn.huber_loss(input, target, _code(reduction), delta)
 
 
 def binary_cross_entropy(input: Any, target: Any, weight: Any = None, size_average: bool | None = None, reduce: bool | None = None,
@@ -145,21 +103,10 @@ def binary_cross_entropy(input: Any, target: Any, weight: Any = None, size_avera
     if target.size() != input.size():
         raise ValueError(f"Using a target size ({target.size()}) that is different to the input size ({input.size()}) is deprecated. "
                          "Please ensure they have the same size.")
-    if not bool(((input >= 0) & (input <= 1)).all()):
-        raise RuntimeError("all elements of input should be between 0 and 1")
     if weight is not None:
         weight = weight.expand(torch.broadcast_shapes(weight.size(), target.size()))
     not_differentiable("binary_cross_entropy", weight=weight)
-    return _bce(input, target, weight, reduction)
-
-
-@rounds_once
-def _bce_logits(input: Any, target: Any, weight: Any, pos_weight: Any, reduction: str) -> Any:
-    log_sig = logsigmoid(input)
-    if pos_weight is not None:
-        log_sig = ((pos_weight - 1) * target + 1) * log_sig
-    loss = (1 - target) * input - log_sig
-    return reduce_loss(loss if weight is None else loss * weight, reduction)
+    return _nn.binary_cross_entropy(input, target, weight, REDUCTIONS[reduction])
 
 
 def binary_cross_entropy_with_logits(input: Any, target: Any, weight: Any = None, size_average: bool | None = None,
@@ -169,7 +116,7 @@ def binary_cross_entropy_with_logits(input: Any, target: Any, weight: Any = None
     if target.size() != input.size():
         raise ValueError(f"Target size ({target.size()}) must be the same as input size ({input.size()})")
     not_differentiable("binary_cross_entropy_with_logits", weight=weight, pos_weight=pos_weight)
-    return _bce_logits(input, target, weight, pos_weight, reduction)
+    return torch.binary_cross_entropy_with_logits(input, target, weight, pos_weight, REDUCTIONS[reduction])
 
 
 def kl_div(input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
@@ -182,15 +129,7 @@ def kl_div(input: Any, target: Any, size_average: bool | None = None, reduce: bo
                       "'batchmean' divides only by the batch size, and aligns with the KL div math definition."
                       "'mean' will be changed to behave the same as 'batchmean' in the next major release.", stacklevel=2)
     batchmean = reduction == "batchmean"
-    reduction = "sum" if batchmean else reduction
-    check_reduction(reduction)
-
-    @rounds_once
-    def whole(x: Any, t: Any) -> Any:
-        loss = torch.exp(t) * (t - x) if log_target else torch.xlogy(t, t) - t * x
-        return reduce_loss(loss, reduction)
-
-    out = whole(input, target)
+    out = torch.kl_div(input, target, _code("sum" if batchmean else reduction), log_target=log_target)
     return out / input.size(0) if batchmean and input.dim() != 0 else out
 
 
@@ -250,7 +189,7 @@ def soft_margin_loss(input: Any, target: Any, size_average: bool | None = None, 
     """log(1 + e^(-target * input)), target in {-1, 1}."""
     reduction = pick_reduction(size_average, reduce, reduction)
     not_differentiable("soft_margin_loss", target=target)
-    return rounds_once(lambda x, t: reduce_loss(torch.log1p(torch.exp(-t * x)), reduction))(input, target)
+    return _nn.soft_margin_loss(input, target, REDUCTIONS[reduction])
 
 
 def hinge_embedding_loss(input: Any, target: Any, margin: float = 1.0, size_average: bool | None = None, reduce: bool | None = None,
