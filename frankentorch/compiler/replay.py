@@ -283,11 +283,11 @@ class Builder:
                 self.leaves.append(("data", Value(leaf.type, None, -1, leaf.buf, leaf.offset), 0))
             else:
                 raise Refused("the call reads a tensor that is neither an argument nor reachable by name")
-        self.bounds: list[tuple[str, int, Any, int, int]] = []
-        for buf, offset, type_, low, high in checks:
+        self.bounds: list[tuple[str, int, Any, int, int, int | None]] = []
+        for buf, offset, type_, low, high, exempt in checks:
             if id(buf) in self.by_buf:
                 _, name, start = self.by_buf[id(buf)]
-                self.bounds.append((name, offset - start, type_, low, high))
+                self.bounds.append((name, offset - start, type_, low, high, exempt))
             elif id(buf) not in fresh:
                 raise Refused("the call checks data of a tensor that is neither an argument nor reachable by name")
         self.trace = trace
@@ -431,9 +431,9 @@ class Builder:
                 raise Refused("a constant's memory was given away")
             checks.append((f"refs({name}v) <= {ALONE} and refs({name}b) <= {ALONE} and {name}b.owner is None", f"who else holds the memory of {name}"))
         body.guards(checks)
-        for name, offset, type_, low, high in dict.fromkeys(self.bounds):
+        for name, offset, type_, low, high, exempt in dict.fromkeys(self.bounds):
             ns["inside"] = memory_inside
-            body.guards([(f"inside({name}b, {name}v.offset + {offset}, {walk.const(type_)}, {low}, {high})", f"the bounds of the indices in {name}")])
+            body.guards([(f"inside({name}b, {name}v.offset + {offset}, {walk.const(type_)}, {low}, {high}, {exempt})", f"the bounds of the indices in {name}")])
         body.add("with lock:")
         inner = [f"o{i} = Buffer({n})" for i, n in enumerate(bound.out_bytes)]
         if bound.arena:

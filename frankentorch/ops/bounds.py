@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import dtypes
-from .pointwise import where
+from .pointwise import where_row
 from .record import Scalar, Value, state
 from .table import Kind
 
@@ -19,35 +19,39 @@ _WIDE = (dtypes.int32, dtypes.int64)
 _STEPS = 24
 
 
-def data_inside(array: Any, low: int, high: int) -> bool:
-    """Whether low <= i < high for all of a numpy array."""
+def data_inside(array: Any, low: int, high: int, exempt: int | None = None) -> bool:
+    """Whether low <= i < high for all of a numpy array, elements equal to `exempt` aside."""
     if not array.size:
         return True
-    if low == 0 and array.dtype.kind == "i":  # seen as unsigned, what is below 0 is above everything: one pass
-        return bool(array.view(f"u{array.itemsize}").max() < high)
-    return bool(array.min() >= low and array.max() < high)
+    if low == 0 and array.dtype.kind in "iu":  # seen as unsigned, what is below 0 is above everything: one pass
+        good = array.view(f"u{array.itemsize}").max() < high
+    else:
+        good = array.min() >= low and array.max() < high
+    if not good and exempt is not None:
+        return bool((((array >= low) & (array < high)) | (array == exempt)).all())
+    return bool(good)
 
 
-def memory_inside(buf: Any, offset: int, type_: Any, low: int, high: int) -> bool:
+def memory_inside(buf: Any, offset: int, type_: Any, low: int, high: int, exempt: int | None = None) -> bool:
     """The same of memory that a value of this type lies in."""
-    return data_inside(buf.as_numpy(type_.dtype.np, type_.shape, type_.strides, offset), low, high)
+    return data_inside(buf.as_numpy(type_.dtype.np, type_.shape, type_.strides, offset), low, high, exempt)
 
 
-def proved(index: Value, low: int, high: int) -> bool:
-    """Whether an index value is known to lie inside without running anything."""
+def proved(index: Any, low: int, high: int, exempt: int | None = None) -> bool:
+    """Whether an index tensor's elements are known to lie inside (or to equal `exempt`) without running anything."""
     sources: list[tuple[Any, int, Any]] = []
-    if not _proved(index, low, high, sources):
+    if not _proved(index._value if index._root is None else index._fresh(), low, high, exempt, sources):
         return False
     if state.region is not None:
-        state.region.checks.extend((buf, offset, type_, low, high) for buf, offset, type_ in sources)
+        state.region.checks.extend((buf, offset, type_, low, high, exempt) for buf, offset, type_ in sources)
     return True
 
 
-def _proved(index: Value, low: int, high: int, sources: list[tuple[Any, int, Any]]) -> bool:
+def _proved(index: Value, low: int, high: int, exempt: int | None, sources: list[tuple[Any, int, Any]]) -> bool:
     trace = index.trace
     if index.buf is not None:
         sources.append((index.buf, index.offset, index.type))
-        return memory_inside(index.buf, index.offset, index.type, low, high)
+        return memory_inside(index.buf, index.offset, index.type, low, high, exempt)
     if trace is not state.trace:
         return False
     made_by, leaf_of = _makers(trace.instrs)
@@ -66,13 +70,13 @@ def _proved(index: Value, low: int, high: int, sources: list[tuple[Any, int, Any
         if row.kind is Kind.LEAF:
             leaf = trace.leaves[leaf_of[k]]
             if isinstance(leaf, Scalar):
-                if not low <= leaf.num < high:
+                if not low <= leaf.num < high and leaf.num != exempt:
                     return False
                 continue
-            if leaf.buf is None or leaf.buf.exposed or not memory_inside(leaf.buf, leaf.offset, leaf.type, low, high):
+            if leaf.buf is None or leaf.buf.exposed or not memory_inside(leaf.buf, leaf.offset, leaf.type, low, high, exempt):
                 return False
             sources.append((leaf.buf, leaf.offset, leaf.type))
-        elif row is where.row:  # type: ignore[attr-defined]
+        elif row is where_row:
             stack.extend(args[1:])
         elif row.view is not None or "copy" in row.traits or "convert" in row.traits and sig.types[0].dtype in _WIDE and sig.outs[0].dtype in _WIDE:
             stack.append(args[0])

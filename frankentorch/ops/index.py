@@ -47,7 +47,7 @@ def outside(index: Any, low: int, high: int) -> int | None:
     """
     if index._meta or not state.trace.can_cut:
         return None
-    if proved(index._value if index._root is None else index._fresh(), low, high):
+    if proved(index, low, high):
         return None
     a = index._forced()
     if data_inside(a, low, high):
