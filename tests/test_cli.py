@@ -268,6 +268,33 @@ def test_documentation_lists_the_table() -> None:
     assert (ROOT / "docs" / "ops.md").read_text() == ops.markdown(), f"out of date: {ops.COMMAND}"
 
 
+def blocks(page: str, language: str) -> list[str]:
+    """The code blocks of a page of documentation."""
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(), re.S)
+
+
+def test_the_architecture_page_shows_what_dump_prints(tmp_path: Path) -> None:
+    page = "docs/architecture.md"
+    tiny = tmp_path / "tiny.py"
+    tiny.write_text(blocks(page, "python")[0])
+    assert blocks("docs/start.md", "python")[0] == blocks(page, "python")[0]
+    (dumped,) = json.loads(ft("dump", str(tiny), "--json").stdout)
+    shown, loops = blocks(page, "mlir")
+    assert "".join(shown.split()) in "".join(dumped["text"].split())
+    assert continued(shown, "fused") == dumped["objects"]
+    lines = "".join(ft("dump", str(tiny), "--stage", "loops").stdout.split())
+    assert all("".join(line.split()) in lines for line in loops.splitlines() if line.strip() != "...")
+
+
+def test_the_readme_runs() -> None:
+    (code,) = blocks("README.md", "python")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, cwd=ROOT, check=False)
+    assert done.stdout.startswith("tensor(0.") and "MeanBackward0" in done.stdout, done.stderr
+    for page in ["README.md", *[f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md")]]:
+        for link in re.findall(r"\]\(([^):#]+\.md)[^)]*\)", (ROOT / page).read_text()):
+            assert ((ROOT / page).parent / link).is_file(), f"{page} links to {link}"
+
+
 def test_cache(tmp_path: Path) -> None:
     env = {"FT_CACHE_DIR": str(tmp_path)}
     (tmp_path / "one.py").write_text("import torch\nprint((torch.arange(3.0) * 5).tolist())\n")
