@@ -5,6 +5,7 @@ Basic indices are views; tensors and sequences among them gather (`index`) or sc
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -25,13 +26,20 @@ def _as_index(k: Any) -> Any:
     return k
 
 
-def _is_sequence_index(k: Any) -> bool:
-    return isinstance(k, (list, range, np.ndarray))
+def _spread(key: Any) -> list[Any]:
+    """A list that holds tensors, sequences, slices, None or Ellipsis stands for a tuple, with torch's warning; other keys for themselves."""
+    if not isinstance(key, list) or len(key) >= 32 or not any(
+            k is None or k is Ellipsis or isinstance(k, (slice, list, tuple, range, np.ndarray)) or is_tensor(k) for k in key):
+        return [key]
+    warnings.warn("Using a non-tuple sequence for multidimensional indexing is deprecated and will be changed in pytorch 2.9; use x[tuple(seq)] instead of "
+                  "x[seq]. In pytorch 2.9 this will be interpreted as tensor index, x[torch.tensor(seq)], which will result either in an error or a "
+                  "different result", stacklevel=4)
+    return list(key)
 
 
 def parse(x: Any, key: Any) -> tuple[Any, list[Any]]:
     """(view after basic indices, index tensors a dimension or None)."""
-    keys = list(key) if isinstance(key, tuple) else [key]
+    keys = list(key) if isinstance(key, tuple) else _spread(key)
     keys = [_as_index(k) for k in keys]
     used = 0
     for k in keys:
@@ -39,6 +47,10 @@ def parse(x: Any, key: Any) -> tuple[Any, list[Any]]:
             continue
         used += k.ndim if is_tensor(k) and k.dtype in (dtypes.bool_, dtypes.uint8) and k.ndim else 1 if not (
             is_tensor(k) and k.dtype in (dtypes.bool_, dtypes.uint8)) else 0
+    if not x.ndim and len(keys) == 1 and hasattr(keys[0], "__index__") and not isinstance(keys[0], bool) and not is_tensor(keys[0]):
+        raise IndexError("invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ to convert a 0-dim tensor to a number")
+    if not x.ndim and len(keys) == 1 and isinstance(keys[0], slice):
+        raise IndexError("slice() cannot be applied to a 0-dim tensor.")
     if used > x.ndim:
         raise IndexError(f"too many indices for tensor of dimension {x.ndim}")
     if not any(k is Ellipsis for k in keys):
@@ -50,7 +62,7 @@ def parse(x: Any, key: Any) -> tuple[Any, list[Any]]:
     for k in keys:
         if k is Ellipsis:
             if seen:
-                raise IndexError("an index can only have a single ellipsis ('...')")
+                continue
             seen = True
             rest = x.ndim - used
             dim += rest
@@ -122,6 +134,12 @@ def getitem(x: Any, key: Any) -> Any:
     return API["index"].function(view, picks)
 
 
+def _is_whole(key: Any) -> bool:
+    """Whether a key selects everything as it stands, so that it is the tensor itself that is written."""
+    keys = key if isinstance(key, tuple) else (key,)
+    return all(k is Ellipsis or isinstance(k, slice) and k == slice(None) for k in keys)
+
+
 def setitem(x: Any, key: Any, value: Any) -> None:
     """Assignment through the view that `key` selects."""
     from .tensor import construct
@@ -133,13 +151,16 @@ def setitem(x: Any, key: Any, value: Any) -> None:
     if not is_tensor(value):
         if type(value) in call.NUMBERS:
             if all(p is None for p in picks):
-                call.check_writable(x, "setitem")
+                call.check_writable(x if view is x or _is_whole(key) else view, "setitem")
                 view.fill_(value)
                 return
             value = construct(value, dtypes.scalar_dtype(value)).to(x.dtype) if not isinstance(value, complex) or x.dtype.is_complex else construct(value)
         else:
-            value = construct(value)
-    call.check_writable(x, "setitem")
+            kind = type(value)
+            name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+            raise TypeError(f"can't assign a {name} to a torch.{x.dtype.scalar_name}Tensor")
+    whole = all(p is None for p in picks) and view is not x and not _is_whole(key)
+    call.check_writable(view if whole else x, "setitem")
     if value.dtype is not x.dtype:
         masked = is_tensor(key) and key.dtype is dtypes.bool_ and value.numel() == 1
         if not masked and any(p is not None for p in picks) and is_tensor(given):

@@ -12,6 +12,7 @@ from typing import Any
 from . import dtypes
 from .ops import call, pointwise
 from .ops.call import is_tensor
+from .ops.record import state
 from .ops.define import API
 from .tensor import Tensor
 
@@ -22,7 +23,12 @@ def _inplace(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         call.check_writable(self, name)
         call.check_overlap(self, args)
-        return call.write_inplace(self, function(self, *args, **kwargs), name)  # type: ignore[no-any-return]
+        before, state.writing = state.writing, self._version_counter() if state.grad else None
+        try:
+            result = function(self, *args, **kwargs)
+        finally:
+            state.writing = before
+        return call.write_inplace(self, result, name)  # type: ignore[no-any-return]
 
     method.__name__ = method.__qualname__ = name + "_"
     method.__doc__ = f"In-place {name}."
@@ -121,7 +127,7 @@ def bind() -> None:
     setattr(Tensor, "__neg__", lambda self: F["neg"](self))
     setattr(Tensor, "__pos__", lambda self: F["positive"](self))
     setattr(Tensor, "__abs__", lambda self: F["abs"](self))
-    setattr(Tensor, "__invert__", lambda self: pointwise.bitwise_not(self))
+    setattr(Tensor, "__invert__", _invert)
     Tensor.repeat = lambda self, *r: F["repeat"](self, _ints(r))  # type: ignore[attr-defined]
     Tensor.nonzero_static = None  # type: ignore[attr-defined]
     del Tensor.nonzero_static  # type: ignore[attr-defined]
@@ -133,6 +139,12 @@ def bind() -> None:
 
     setattr(Tensor, "__getitem__", getitem)
     setattr(Tensor, "__setitem__", setitem)
+
+
+def _invert(self: Tensor) -> Any:
+    if self.dtype.category >= dtypes.FLOAT:
+        raise TypeError("~ (operator.invert) is only implemented on integer and Boolean-type tensors")
+    return pointwise.bitwise_not(self)
 
 
 def _ints(args: tuple[Any, ...]) -> tuple[int, ...]:

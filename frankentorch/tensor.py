@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import ctypes
+import functools
 import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ from .ops.movement import as_strided_row, as_strided_scatter_row
 from .ops.pointwise import clone_row
 from .ops.record import Value, emit, grad_mode, make_sig, state, wrap
 from .ops.table import ROWS
-from .ops.types import TensorType, dense_type, is_contiguous, tensor_type
+from .ops.types import TensorType, broadcast_shapes, dense_type, is_contiguous, tensor_type
 from .runtime import tape
 from .runtime.memory import Buffer
 from .runtime.tape import AccumulateGrad, HookHandle, Version, view_value
@@ -62,7 +63,7 @@ class Tensor(metaclass=TensorMeta):
     _meta = False
     _is_param = False
     _hooks_table: Any = None
-    _retain = False
+    _retain: Any = False
     if TYPE_CHECKING:
         # Methods and operators are bound from the op table (methods.py).
         def __getattr__(self, name: str) -> Any: ...
@@ -127,9 +128,7 @@ class Tensor(metaclass=TensorMeta):
             t._take_over(data)
         else:
             t._adopt(data.detach())
-        if require_grad:
-            t.requires_grad_(True)
-        return t
+        return t._from_birth() if require_grad else t
 
     def as_subclass(self, cls: type) -> Any:
         """The same tensor as an instance of a subclass."""
@@ -226,9 +225,12 @@ class Tensor(metaclass=TensorMeta):
 
     def _keep_retaining(self) -> None:
         """After this tensor moved on the tape: `retain_grad` goes with it."""
-        if self._retain:
+        if self._retain is not False:
+            node, nr = self._retain
+            node.retains.pop(nr, None)
             self._retain = False
-            self.retain_grad()
+            if self._node is not None and not self._node.is_leaf:
+                self.retain_grad()
 
     def _view_of(self, row: Any, attrs: tuple[Any, ...]) -> Tensor:
         """A view of this tensor by a movement row."""
@@ -263,7 +265,7 @@ class Tensor(metaclass=TensorMeta):
         root = self._home()
         start = self._soff if offset is None else offset
         if len(size) != len(stride):
-            raise RuntimeError(f"mismatch in length of strides and shape: {len(size)} vs {len(stride)}")
+            raise RuntimeError("mismatch in length of strides and shape")
         extent = start + sum((n - 1) * s for n, s in zip(size, stride, strict=True)) + 1 if 0 not in size else 0
         if extent > max(dense_type(root._value.type).numel, 0):
             item = self.dtype.itemsize
@@ -380,6 +382,8 @@ class Tensor(metaclass=TensorMeta):
         root = self._home()
         value = root._materialise()
         assert value.buf is not None
+        if record.state.trace.can_cut:  # whatever is pending may read this memory through a view
+            record.state.trace.cut("exposed")
         if value.buf.exposed == 0 and sys.getrefcount(value) > 3:
             root._storage_counter().writes += 1
             root._value = value = emit(clone_row, (wrap(value),), (value.type.strides,))._value
@@ -481,7 +485,8 @@ class Tensor(metaclass=TensorMeta):
                                    "attribute with a specific dtype, or None to allow any dtype. Set grad_dtype with caution. Diverging the dtypes of "
                                    "a tensor and its gradient may break downstream systems that assume they match.")
             if value.shape != self.shape:
-                raise RuntimeError(f"assigned grad has data of a different size")  # noqa: F541
+                raise RuntimeError(f"attempting to assign a gradient of size '{list(value.shape)}' to a tensor of size '{list(self.shape)}'. Please ensure "
+                                   "that the gradient and the tensor are the same size")
         self._grad = value
 
     @grad.deleter
@@ -762,14 +767,19 @@ class Tensor(metaclass=TensorMeta):
             raise RuntimeError("Boolean value of Tensor with more than one value is ambiguous")
         return bool(self.item())
 
+    def _one(self) -> Any:
+        if self.numel() != 1:
+            raise ValueError("only one element tensors can be converted to Python scalars")
+        return self.item()
+
     def __float__(self) -> float:
-        return float(self.item())
+        return float(self._one())
 
     def __int__(self) -> int:
-        return int(self.item())
+        return int(self._one())
 
     def __complex__(self) -> complex:
-        return complex(self.item())
+        return complex(self._one())
 
     def __index__(self) -> int:
         if self.dtype.category > dtypes.INT or self.numel() != 1:
@@ -826,6 +836,12 @@ class Tensor(metaclass=TensorMeta):
             self._node = None
         return self
 
+    def _from_birth(self) -> Tensor:
+        """requires_grad_ of a new tensor, with the words of constructors."""
+        if not (self.dtype.is_floating_point or self.dtype.is_complex):
+            raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
+        return self.requires_grad_(True)
+
     def detach(self) -> Tensor:
         """The same memory, off the tape."""
         t = Tensor.__new__(Tensor)
@@ -865,7 +881,7 @@ class Tensor(metaclass=TensorMeta):
             raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
         if self._node.is_leaf or self._retain:
             return
-        self._retain = True
+        self._retain = (self._node, self._nr)
         import weakref
 
         me = weakref.ref(self)
@@ -881,7 +897,7 @@ class Tensor(metaclass=TensorMeta):
 
     @property
     def retains_grad(self) -> bool:
-        return self._retain
+        return self._retain is not False
 
     def register_hook(self, hook: Any) -> HookHandle:
         """Call hook(grad) when this tensor's gradient is known; what it returns replaces the gradient."""
@@ -915,6 +931,9 @@ class Tensor(metaclass=TensorMeta):
         if not isinstance(src, Tensor):
             raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}")
         call.check_overlap(self, (src,))
+        if src.shape != self.shape and broadcast_shapes((tuple(self.shape), tuple(src.shape))) != tuple(self.shape):
+            raise RuntimeError(f"output with shape {list(self.shape)} doesn't match the broadcast shape "
+                               f"{list(broadcast_shapes((tuple(self.shape), tuple(src.shape))))}")
         r = src if src.shape == self.shape else src.expand(self.shape)
         if r.dtype is self.dtype:
             r = emit(clone_row, (r,), (dense_type(self._value.type).strides,))
@@ -927,7 +946,7 @@ class Tensor(metaclass=TensorMeta):
 
     def fill_(self, value: Any) -> Tensor:
         """Set every element to a number."""
-        call.check_writable(self, "fill_")
+        call.check_writable(self, "fill_", overlap=True)
         if isinstance(value, Tensor):
             if value.ndim:
                 raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {value.ndim} dimensions.")
@@ -1145,68 +1164,115 @@ def construct(data: Any, dtype: Any = None) -> Tensor:
         return t if dtype is None else t.to(dtype)
     if isinstance(data, (np.ndarray, np.generic)):
         return from_array(np.asarray(data), dtype)
-    shape, flat = _flatten(data)
+    shape, flat, found = _flatten(data)
     if dtype is None:
-        dtype = _infer_dtype(flat)
-    if dtype in (dtypes.float16, dtypes.bfloat16):
-        return from_array(np.array(flat, dtype=np.float64).reshape(shape).astype(dtype.np), dtype)
-    if dtype.category == dtypes.INT and flat:
-        info = dtypes.iinfo(dtype)
-        values = [int(x) for x in flat]
-        if min(values) < info.min or max(values) > info.max:
-            if not (dtype is dtypes.uint8 and min(values) >= -255):
-                raise RuntimeError(f"value cannot be converted to type {_cpp(dtype)} without overflow")
-        return from_array(np.array([v & ((1 << dtype.itemsize * 8) - 1) if not dtype.is_signed else v for v in values], dtype=dtype.np).reshape(shape), dtype)
-    if dtype.is_floating_point and any(isinstance(x, complex) for x in flat):
-        raise RuntimeError("value cannot be converted to type float without overflow")
+        dtype = _infer_dtype(found)
+    if dtype.category == dtypes.INT:
+        return from_array(np.array([_whole(x, dtype) for x in flat], dtype=dtype.np).reshape(shape), dtype)
+    if not dtype.is_complex and any(isinstance(x, complex) for x in flat):
+        raise TypeError("must be real number, not complex")
     with np.errstate(over="ignore"):
+        if dtype in (dtypes.float16, dtypes.bfloat16):
+            return from_array(np.array(flat, dtype=np.float64).reshape(shape).astype(dtype.np), dtype)
         return from_array(np.array(flat, dtype=dtype.np).reshape(shape), dtype)
 
 
-def _cpp(dtype: Any) -> str:
-    return {"int8": "int8_t", "int16": "int16_t", "int32": "int", "int64": "int64_t", "uint8": "uint8_t"}.get(dtype.name, dtype.name)
+def _whole(x: Any, dtype: Any) -> int:
+    """A number as an element of an integer dtype; negative numbers wrap in unsigned ones."""
+    if isinstance(x, complex):
+        raise TypeError("'complex' object cannot be interpreted as an integer")
+    bits = dtype.itemsize * 8
+    if isinstance(x, float) and not abs(x) < 2.0**63:
+        raise RuntimeError(f"value cannot be converted to type {dtype.name} without overflow")
+    n = int(x)
+    if not -(1 << 63) <= n < 1 << (63 if dtype.is_signed else 64):
+        raise ValueError("Overflow when unpacking long long")
+    if dtype.is_signed and not -(1 << bits - 1) <= n < 1 << bits - 1 or not -(1 << bits) < n < 1 << bits:
+        raise RuntimeError(f"value cannot be converted to type {dtype.name} without overflow")
+    return n & ((1 << bits) - 1) if not dtype.is_signed else n
 
 
-def _flatten(data: Any) -> tuple[tuple[int, ...], list[Any]]:
-    if isinstance(data, Tensor):
-        return tuple(data.shape), data.reshape(-1).tolist()
-    if isinstance(data, (bool, int, float, complex)):
-        return (), [data]
-    if hasattr(data, "__array__") and not isinstance(data, (list, tuple)):
-        import numpy as np
+def _sizes_of(data: Any) -> list[int]:
+    """The sizes along the first elements."""
+    sizes: list[int] = []
+    while True:
+        if isinstance(data, Tensor) or hasattr(data, "__array_interface__"):
+            return [*sizes, *data.shape]
+        if isinstance(data, str):
+            raise ValueError("too many dimensions 'str'") if sizes else TypeError("new(): invalid data type 'str'")
+        if isinstance(data, dict) or not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
+            return sizes
+        sizes.append(len(data))
+        if not len(data):
+            return sizes
+        data = data[0]
 
-        a = np.asarray(data)
-        return a.shape, list(a.reshape(-1).tolist())
+
+def _flatten(data: Any) -> tuple[tuple[int, ...], list[Any], set[Any]]:
+    """The shape, the elements in order, the kinds of the numbers and the dtypes of the arrays and tensors among them."""
+    sizes = tuple(_sizes_of(data))
+    flat: list[Any] = []
+    found: set[Any] = set()
+    _collect(data, sizes, 0, flat, found)
+    return sizes, flat, found
+
+
+def _collect(data: Any, sizes: tuple[int, ...], depth: int, flat: list[Any], found: set[Any]) -> None:
+    """Append the elements of `data`, checking that every level has the size of the first."""
+    if depth == len(sizes):
+        flat.append(_element(data, found))
+        return
+    if isinstance(data, Tensor) or hasattr(data, "__array_interface__"):
+        found.add(data.dtype if isinstance(data, Tensor) else dtypes.from_numpy_dtype(data.dtype))
+        if depth and data.ndim and data.ndim + depth > len(sizes):
+            raise ValueError("only one element tensors can be converted to Python scalars")
+        if tuple(data.shape) == sizes[depth:]:
+            flat.extend(data.reshape(-1).tolist())
+            return
     if isinstance(data, str) or not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
-        if hasattr(data, "__float__"):
-            return (), [float(data)]
-        raise TypeError(f"must be real number, not {type(data).__name__}") if not isinstance(data, str) else TypeError(
-            f"new(): invalid data type '{type(data).__name__}'")
-    shapes, flat = None, []
+        raise TypeError("not a sequence")
+    if len(data) != sizes[depth]:
+        raise ValueError(f"expected sequence of length {sizes[depth]} at dim {depth} (got {len(data)})")
+    if depth == len(sizes) - 1 and type(data) in (list, tuple):
+        kinds = set(map(type, data))
+        if kinds <= _PLAIN:
+            flat.extend(data)
+            found |= kinds
+            return
     for i in range(len(data)):
-        s, f = _flatten(data[i])
-        if shapes is None:
-            shapes = s
-        elif s != shapes:
-            if len(s) != len(shapes) and (not s or not shapes):
-                raise TypeError(f"must be real number, not {type(data[i]).__name__}") if not shapes else TypeError("not a sequence")
-            n, m = (shapes[0] if shapes else 0), (s[0] if s else 0)
-            raise ValueError(f"expected sequence of length {n} at dim {1} (got {m})")
-        flat.extend(f)
-    return (len(data), *(shapes or ())), flat
+        _collect(data[i], sizes, depth + 1, flat, found)
 
 
-def _infer_dtype(flat: Sequence[Any]) -> Any:
-    if not flat:
+_PLAIN = {bool, int, float, complex}
+
+
+def _element(x: Any, found: set[Any]) -> Any:
+    """A number; torch's errors for what is none."""
+    if type(x) in _PLAIN:
+        found.add(type(x))
+        return x
+    if isinstance(x, str):
+        raise TypeError("new(): invalid data type 'str'")
+    if isinstance(x, Tensor) or hasattr(x, "__array_interface__"):
+        if x.ndim:
+            raise ValueError("only one element tensors can be converted to Python scalars")
+        found.add(x.dtype if isinstance(x, Tensor) else dtypes.from_numpy_dtype(x.dtype))
+        return x.item()
+    for kind in (int, float, complex):
+        if isinstance(x, kind):
+            found.add(kind)
+            return kind(x)
+    if isinstance(x, (list, tuple)):
+        raise TypeError(f"must be real number, not {type(x).__name__}")
+    raise RuntimeError(f"Could not infer dtype of {type(x).__name__}")
+
+
+def _infer_dtype(found: set[Any]) -> Any:
+    """The dtype that all elements promote to: Python numbers count as torch's defaults for them."""
+    if not found:
         return dtypes.get_default_dtype()
-    kinds = {type(x) for x in flat}
-    if kinds <= {bool}:
-        return dtypes.bool_
-    if any(issubclass(k, complex) for k in kinds):
-        return dtypes.get_default_complex_dtype()
-    if any(issubclass(k, float) for k in kinds):
-        return dtypes.get_default_dtype()
-    return dtypes.int64
+    plain = {bool: dtypes.bool_, int: dtypes.int64, float: dtypes.get_default_dtype(), complex: dtypes.get_default_complex_dtype()}
+    return functools.reduce(dtypes.promote_types, sorted((plain.get(k, k) for k in found), key=str))
 
 
 def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
@@ -1220,7 +1286,7 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
     target = devices.get_default_device() if device is None else devices.device(device)
     if target.type != "cpu":
         t = t._to_device(target)
-    return t.requires_grad_(True) if requires_grad else t
+    return t._from_birth() if requires_grad else t
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:

@@ -63,10 +63,17 @@ def result_type(tensor1: Any, tensor2: Any) -> Any:
 
 def broadcast_shapes(*shapes: Any) -> Any:
     """The shape that all of `shapes` broadcast to."""
-    from .ops.types import broadcast_shapes as broadcast
     from .size import Size
 
-    return Size(broadcast([(s,) if isinstance(s, int) else tuple(s) for s in shapes]))
+    sizes = [(s,) if isinstance(s, int) else tuple(s) for s in shapes]
+    out = [1] * max(map(len, sizes), default=0)
+    for number, size in enumerate(sizes):
+        for at in range(-1, -len(size) - 1, -1):
+            if size[at] < 0 or (size[at] != 1 and out[at] not in (1, size[at])):
+                raise RuntimeError(f"Attempting to broadcast a dimension of length {size[at]} at {at}! Mismatching argument at index {number} had {size}; but "
+                                   f"expected shape should be broadcastable to {out}")
+            out[at] = size[at] if size[at] != 1 else out[at]
+    return Size(out)
 
 
 def typename(obj: Any) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from parity import check_error, leaf, rand
+from parity import WORDS, check_error, leaf, rand
 
 A23, A34, A3, A4 = rand(2, 3), rand(3, 4, seed=1), rand(3), rand(4)
 I3 = np.array([0, 1, 2])
@@ -15,16 +15,14 @@ I3 = np.array([0, 1, 2])
 
 def _inplace_after_save(t: Any, x: Any) -> Any:
     y = x.exp()
-    z = y.sum()
     y.add_(1)
-    z.backward() if False else y.sum().backward()
+    y.sum().backward()
 
 
 def _saved_operand_changed(t: Any, x: Any, w: Any) -> Any:
+    w = w.clone()
     y = x * w
-    w.data  # noqa: B018 - looking changes nothing
-    v = w.detach()
-    v.mul_(2)
+    w.detach().mul_(2)
     y.sum().backward()
 
 
@@ -179,6 +177,7 @@ CASES: dict[str, Any] = {
     "device name": (lambda t: t.device("gpu"),),
     "cuda": (lambda t, a: a.cuda(), A3),
     "dim type": (lambda t, a: a.sum("x"), A3),
+    "dim type of a number": (lambda t, a: a.sum(1.5), A3),
     "memory format": (lambda t, a: a.contiguous(memory_format=t.channels_last), A23),
     # indices
     "index range": (lambda t, a: a[5], A3),
@@ -192,7 +191,6 @@ CASES: dict[str, Any] = {
     "index tensor dtype": (lambda t, a, i: a[i], A3, A3),
     "index tensor range": (lambda t, a, i: a[i], A3, np.array([0, 7])),
     "index tensors": (lambda t, a, i, j: a[i, j], A23, np.array([0, 1]), np.array([0, 1, 2])),
-    "two ellipses": (lambda t, a: a[..., ...], A23),
     "assign range": (lambda t, a: a.__setitem__(7, 0), A3),
     "assign shape": (lambda t, a, b: a.__setitem__(slice(0, 2), b), A3, A3),
     "assign string": (lambda t, a: a.__setitem__(0, "x"), A3),
@@ -279,7 +277,11 @@ CASES: dict[str, Any] = {
 }
 
 
+# torch lists the signatures of the overloads it tried.
+TYPE_ONLY = ("dim type", "dim type of a number")
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_error(name: str) -> None:
     fn, *args = CASES[name]
-    check_error(fn, *args)
+    check_error(fn, *args, words=0 if name in TYPE_ONLY else WORDS)

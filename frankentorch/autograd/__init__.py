@@ -108,13 +108,13 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: Any 
         captures.append((t._node, t._nr))
     got = engine.run(roots, create_graph if retain_graph is None else retain_graph, create_graph, captures, accumulate=False)
     out = []
-    for t, g in zip(inputs, got, strict=True):
+    for i, (t, g) in enumerate(zip(inputs, got, strict=True)):
         if g is None:
             if materialize_grads:
                 g = t.new_zeros(t.shape)
             elif not allow_unused:
-                raise RuntimeError("One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True if this is the "
-                                   "desired behavior.")
+                raise RuntimeError(f"The differentiated Tensor at index {i} appears to not have been used in the graph. Set allow_unused=True if this is "
+                                   "the desired behavior.")
         out.append(g)
     return tuple(out)
 

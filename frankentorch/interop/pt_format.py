@@ -257,7 +257,7 @@ class _Records:
         head = file.read(4)
         file.seek(0)
         if not head:
-            raise EOFError("Ran out of input")
+            raise EOFError
         if head[:1] == b"\x80":
             raise NotImplementedError("torch.load: files from before torch 1.6 are not read; load and save the file again with torch")
         try:

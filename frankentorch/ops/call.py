@@ -196,8 +196,8 @@ _NO_GRAD_VIEW = ("A view was created in no_grad mode and is being modified inpla
                  "you don't want the inplace to be tracked) or both outside (if you want the inplace to be tracked).")
 
 
-def check_writable(x: Any, row_name: str) -> None:
-    """torch's rules for what may be written in place."""
+def check_writable(x: Any, row_name: str, overlap: bool = False) -> None:
+    """torch's rules for what may be written in place. With `overlap`, elements may share a place (all get one value)."""
     if state.grad and x.requires_grad:
         base = x._base
         if base is not None:
@@ -208,7 +208,7 @@ def check_writable(x: Any, row_name: str) -> None:
         if x._node.is_leaf:
             raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
     t = x._value.type
-    if not t.dense and any(s == 0 and n > 1 for s, n in zip(t.strides, t.shape, strict=True)):
+    if not t.dense and not overlap and any(s == 0 and n > 1 for s, n in zip(t.strides, t.shape, strict=True)):
         raise RuntimeError(
             "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
             "Please clone() the tensor before performing the operation.")
@@ -241,19 +241,28 @@ def write_inplace(x: Any, result: Any, name: str = "") -> Any:
             raise RuntimeError(f"result type {r.dtype.scalar_name} can't be cast to the desired output type {t.dtype.scalar_name}")
         result = cast(result, t.dtype)
     x._write(result)
+    node, own = result._node, result._vc
+    if node is not None and own is not None and not node.is_leaf and node.versions:
+        counter = x._version_counter()  # what the rule reads of the result is now x
+        node.versions = tuple([(counter, counter.v, *e[2:5], x._storage_counter(), x._storage_counter().writes, x._soff, e[8]) if e[0] is own else e
+                               for e in node.versions])
     return x
 
 
-def write_out(out: Any, result: Any) -> Any:
+def write_out(out: Any, result: Any, name: str = "") -> Any:
     """The ``out=`` form: resize when the shape differs, then write."""
     if isinstance(result, tuple):
-        return type(result)(*[write_out(o, r) for o, r in zip(out, result, strict=True)]) if hasattr(result, "_fields") else tuple(
-            write_out(o, r) for o, r in zip(out, result, strict=True))
+        written = [write_out(o, r, name) for o, r in zip(out, result, strict=True)]
+        return type(result)(*written) if hasattr(result, "_fields") else tuple(written)
     if not is_tensor(out):
         raise TypeError(f"argument 'out' must be Tensor, not {type(out).__name__}")
     t, r = out._value.type, result._value.type
+    if t.shape == r.shape and not t.dense:
+        with record.grad_mode(False):
+            check_writable(out, "out")
     if state.grad and (result._node is not None or out._node is not None):
-        raise RuntimeError("out=... arguments don't support automatic differentiation, but one of the arguments requires grad.")
+        raise RuntimeError(f"{name and name + '(): functions with '}out=... arguments don't support automatic differentiation, but one of the arguments "
+                           "requires grad.")
     if not dtypes.can_cast(r.dtype, t.dtype):
         raise RuntimeError(f"result type {r.dtype.scalar_name} can't be cast to the desired output type {t.dtype.scalar_name}")
     if t.shape != r.shape:
@@ -274,6 +283,10 @@ def write_out(out: Any, result: Any) -> Any:
 def wrap_dim(dim: int, ndim: int) -> int:
     """A dimension as a non-negative number; torch's IndexError when out of range (a 0-dim tensor has dimension 0)."""
     n = max(ndim, 1)
+    if dim.__class__ is not int:
+        if not hasattr(dim, "__index__"):
+            raise TypeError(f"argument 'dim' must be int, not {type(dim).__name__}")
+        dim = dim.__index__()
     if not -n <= dim < n:
         raise IndexError(f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {dim})")
     return dim + n if dim < 0 else dim
@@ -285,7 +298,11 @@ def wrap_dims(dims: Any, ndim: int) -> tuple[int, ...]:
         return tuple(range(ndim))
     if isinstance(dims, int):
         dims = (dims,)
-    out = [wrap_dim(int(d), ndim) for d in dims]
+    elif isinstance(dims, str) or not hasattr(dims, "__iter__"):
+        if not hasattr(dims, "__index__"):
+            raise TypeError(f"argument 'dim' must be tuple of ints, not {type(dims).__name__}")
+        dims = (dims.__index__(),)
+    out = [wrap_dim(d if type(d) is int else d.__index__(), ndim) for d in dims]
     if len(set(out)) != len(out):
         repeated = next(d for d in out if out.count(d) > 1)
         raise RuntimeError(f"dim {repeated} appears multiple times in the list of dims")

@@ -438,6 +438,9 @@ def einsum(equation: Any, *operands: Any) -> Any:
     if not isinstance(equation, str):
         raise call.type_error(mm_row, 0, equation)
     xs = list(operands)
+    written = equation.split("->")[0].count(",") + 1
+    if written != len(xs):
+        raise RuntimeError(f"einsum(): {'fewer' if len(xs) < written else 'more'} operands were provided than specified in the equation")
     try:
         inputs, output, _ = opt_einsum.parser.parse_einsum_input([equation.replace(" ", ""), *[tuple(x.shape) for x in xs]], shapes=True)
     except ValueError as e:
@@ -447,6 +450,7 @@ def einsum(equation: Any, *operands: Any) -> Any:
         if len(term) != x.ndim:
             raise RuntimeError(f"einsum(): the number of subscripts in the equation ({len(term)}) does not match the number of dimensions ({x.ndim}) "
                                f"for operand {k} and no ellipsis was given")
+    _check_subscripts(terms, output, xs)
     path, _info = opt_einsum.contract_path(equation.replace(" ", ""), *[tuple(x.shape) for x in xs], shapes=True)
     for step in path:
         picked = [(terms[i], xs[i]) for i in sorted(step, reverse=True)]
@@ -461,6 +465,24 @@ def einsum(equation: Any, *operands: Any) -> Any:
         xs.append(_finish_term(x, term, "".join(c for c in (output if last else term) if c in keep)))
         terms.append("".join(c for c in (output if last else term) if c in keep))
     return xs[0]
+
+
+def _check_subscripts(terms: list[str], output: str, xs: list[Any]) -> None:
+    """Equal letters have equal sizes, or size 1."""
+    seen: dict[str, int] = {}
+    for k, (term, x) in enumerate(zip(terms, xs, strict=True)):
+        own: dict[str, int] = {}
+        for c, n in zip(term, x.shape, strict=True):
+            if own.setdefault(c, n) != n:
+                raise RuntimeError(f"einsum(): subscript {c} is repeated for operand {k} but the sizes don't match, {n} != {own[c]}")
+        for c, n in own.items():
+            if n != 1 and seen.setdefault(c, n) != n:
+                raise RuntimeError(f"einsum(): subscript {c} has size {n} for operand {k} which does not broadcast with previously seen size {seen[c]}")
+    for i, c in enumerate(output):
+        if c in output[:i]:
+            raise RuntimeError(f"einsum(): output subscript {c} appears more than once in the output")
+        if not any(c in term for term in terms):
+            raise RuntimeError(f"einsum(): output subscript {c} does not appear in the equation for any input operand")
 
 
 def _diagonals(term: str, x: Any) -> tuple[str, Any]:

@@ -73,7 +73,7 @@ def sizes(args: tuple[Any, ...], size: Any = None, name: str = "empty") -> tuple
 def finish(t: Any, device: Any, requires_grad: bool, layout: Any = None) -> Any:
     """Apply a constructor's device and requires_grad."""
     t = place(t, device)
-    return t.requires_grad_(True) if requires_grad else t
+    return t._from_birth() if requires_grad else t
 
 
 def place(t: Any, device: Any) -> Any:

@@ -39,7 +39,7 @@ def unary(schema: str, *, doc: str, ref: Any, lane: Any, vjp: Any, promote: Any 
 
     def function(input: Any, *, out: Any = None) -> Any:
         r = pointwise(row, input)
-        return r if out is None else call.write_out(out, r)
+        return r if out is None else call.write_out(out, r, row.name)
 
     return finish(row, function)
 
@@ -52,7 +52,7 @@ def binary(schema: str, *, doc: str, ref: Any, lane: Any, vjp: Any, promote: Any
 
     def function(input: Any, other: Any, *, out: Any = None) -> Any:
         r = pointwise(row, input, other)
-        return r if out is None else call.write_out(out, r)
+        return r if out is None else call.write_out(out, r, row.name)
 
     return finish(row, function)
 
@@ -108,7 +108,7 @@ def with_out(fn: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(fn)
     def function(*args: Any, out: Any = None, **kwargs: Any) -> Any:
         r = fn(*args, **kwargs)
-        return r if out is None else call.write_out(out, r)
+        return r if out is None else call.write_out(out, r, fn.__name__)
 
     return function
 

@@ -242,7 +242,7 @@ diagonal_row = movement("diagonal(Tensor input, int offset, int dim1, int dim2) 
                         _diagonal_vjp)
 unfold_row = movement("unfold(Tensor input, int dim, int size, int step) -> Tensor", "Sliding windows of a dimension.", _unfold, _unfold_vjp)
 flip_row: Row = movement("flip_view(Tensor input, int[] dims) -> Tensor", "Reversed dimensions, by negative strides (inside only).", _flip,
-                    lambda g, x, out, dims: (emit(flip_row, (g,), (dims,)),), "FlipBackward0")
+                    lambda g, x, out, dims: (emit(clone_row, (emit(flip_row, (g,), (dims,)),), (dense_type(x._value.type).strides,)),), "FlipBackward0")
 
 
 def _infer_scatter(types: Any, attrs: Any) -> Any:
@@ -253,7 +253,9 @@ def _infer_scatter(types: Any, attrs: Any) -> Any:
 def _ref_scatter(base: Any, src: Any, size: Any, stride: Any, offset: Any) -> Any:
     out = base.copy(order="K")
     item = out.itemsize
-    np.lib.stride_tricks.as_strided(out.reshape(-1, order="A")[offset:] if out.size else out, size, [s * item for s in stride])[...] = src
+    if out.size and src.size:
+        memory = np.lib.stride_tricks.as_strided(out, (out.size,), (item,))
+        np.lib.stride_tricks.as_strided(memory[offset:], size, [s * item for s in stride])[...] = src
     return out
 
 
@@ -387,7 +389,7 @@ def resolve_shape(shape: Sequence[int], numel: int) -> tuple[int, ...]:
         return tuple(numel // known if n == -1 else n for n in shape)
     for n in shape:
         if n < 0:
-            raise RuntimeError(f"invalid shape dimension {n}")
+            raise RuntimeError(f"invalid shape dimension {n} at index {shape.index(n)} of shape {list(shape)}")
     if math.prod(shape) != numel:
         raise RuntimeError(f"shape '{list(shape)}' is invalid for input of size {numel}")
     return shape
@@ -525,7 +527,7 @@ def narrow(input: Any, dim: int, start: Any, length: int) -> Any:
     if length < 0:
         raise RuntimeError("narrow(): length must be non-negative.")
     if not -n <= start <= n:
-        raise IndexError(f"Dimension out of range (expected to be in range of [{-n}, {n}], but got {start})")
+        raise IndexError(f"start out of range (expected to be in range of [{-n}, {n}], but got {start})")
     start = start + n if start < 0 else start
     if start + length > n:
         raise RuntimeError(f"start ({start}) + length ({length}) exceeds dimension size ({n}).")
@@ -706,7 +708,7 @@ def cat(tensors: Any, dim: int = 0) -> Any:
         raise TypeError("cat(): argument 'tensors' (position 1) must be tuple of Tensors, not Tensor")
     tensors = list(tensors)
     if not tensors:
-        raise RuntimeError("torch.cat(): expected a non-empty list of Tensors")
+        raise ValueError("torch.cat(): expected a non-empty list of Tensors")
     for i, x in enumerate(tensors):
         if not is_tensor(x):
             raise TypeError(f"expected Tensor as element {i} in argument 0, but got {type(x).__name__}")

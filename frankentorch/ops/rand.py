@@ -254,6 +254,8 @@ def fill(t: Any, kind: str, *params: Any, generator: Any = None) -> Any:
         t._count_write()
         return t
     if ty.dense:
+        if kind == "normal" and not ty.contiguous:
+            kind = "normal_pairs"
         flat = draw(kind, (ty.numel,), ty.dtype, *params, generator=generator)
         drawn = emit(as_strided_row, (flat,), (ty.shape, dense_type(ty).strides, 0))
         if ty.contiguous and ty.strides == tensor_type(ty.dtype, ty.shape).strides:

@@ -17,7 +17,7 @@ from ..return_types import ALL as NAMED
 from . import call
 from .call import is_tensor, wrap_dim, wrap_dims
 from .define import api, composite, primitive
-from .pointwise import abs_, conj, exp, isnan, log, maximum, minimum, ne, sqrt, where
+from .pointwise import abs_, conj, exp, isnan, log, maximum, minimum, ne, sqrt, where, zero_like
 from .record import emit
 from .table import Kind, NoGrad, Row
 from .types import TensorType, tensor_type
@@ -57,12 +57,16 @@ def _sum_vjp(g: Any, x: Any, out: Any, dims: Any, keepdim: Any) -> Any:
 
 def _prod_vjp(g: Any, x: Any, out: Any, dims: Any, keepdim: Any) -> Any:
     """The product of the others, exact with zeros: prefix times suffix products along the flattened dimensions."""
+    from .movement import cat
+
+    if not x.numel():
+        return (zero_like(x),)
     n = x.ndim
     kept = [d for d in range(n) if d not in dims]
     flat = x.permute(*kept, *dims).reshape([x.shape[d] for d in kept] + [-1])
     one = flat.narrow(-1, 0, 1) * 0 + 1
-    left = one.cat([one, flat.narrow(-1, 0, flat.shape[-1] - 1)], -1).cumprod(-1)
-    right = one.cat([one, flat.flip(-1).narrow(-1, 0, flat.shape[-1] - 1)], -1).cumprod(-1).flip(-1)
+    left = cat([one, flat.narrow(-1, 0, flat.shape[-1] - 1)], -1).cumprod(-1)
+    right = cat([one, flat.flip(-1).narrow(-1, 0, flat.shape[-1] - 1)], -1).cumprod(-1).flip(-1)
     others = (left * right).reshape([x.shape[d] for d in kept] + [x.shape[d] for d in dims])
     inverse = sorted(range(n), key=[*kept, *dims].__getitem__)
     return (restore(g, dims, keepdim) * conj(others.permute(*inverse)),)
@@ -224,6 +228,8 @@ def _need_order(name: str, x: Any) -> None:
 def amax(input: Any, dim: Any = (), keepdim: bool = False) -> Any:
     """The largest value over `dim`; the gradient is shared evenly among ties."""
     _need_order("max_values_cpu", input)
+    if not input.numel() and dim in ((), [], None):
+        raise RuntimeError("amax(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' argument.")
     _nonempty("amax", input, wrap_dims(dim, input.ndim))
     return reduce(amax_row, input, dim, keepdim)
 
@@ -232,6 +238,8 @@ def amax(input: Any, dim: Any = (), keepdim: bool = False) -> Any:
 def amin(input: Any, dim: Any = (), keepdim: bool = False) -> Any:
     """The smallest value over `dim`."""
     _need_order("min_values_cpu", input)
+    if not input.numel() and dim in ((), [], None):
+        raise RuntimeError("amin(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' argument.")
     _nonempty("amin", input, wrap_dims(dim, input.ndim))
     return reduce(amin_row, input, dim, keepdim)
 
@@ -303,10 +311,13 @@ def _extreme(name: str, elementwise: Any, row: Row, by_dim: Any) -> Any:
             if input.numel() == 0:
                 raise RuntimeError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the "
                                    "'dim' argument.")
+            _need_order(f"{name}_all", input)
             r = reduce(row, input, None, False)
-            return r if out is None else call.write_out(out, r)
+            return r if out is None else call.write_out(out, r, name)
+        if input.dtype.is_complex:
+            raise RuntimeError(f"{name}(): does not support complex input")
         pair = NAMED[name](*by_dim(input, dim, bool(keepdim)))
-        return pair if out is None else call.write_out(out, pair)
+        return pair if out is None else call.write_out(out, pair, name)
 
     function.__doc__ = f"The {name} of all elements; with `dim`, (values, indices); with a second tensor, elementwise."
     return function

@@ -152,8 +152,8 @@ def broadcast_shapes(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
     out = [1] * ndim
     for shape in shapes:
         lead = ndim - len(shape)
-        for i, size in enumerate(shape):
-            k = lead + i
+        for k in range(ndim - 1, lead - 1, -1):
+            size = shape[k - lead]
             if size != 1:
                 if out[k] == 1:
                     out[k] = size
