@@ -158,6 +158,7 @@ class ThreadState(threading.local):
         self.trace: Trace = new_window()
         self.grad = True
         self.inference = False
+        self.writing: Any = None  # the counter of the tensor that an in-place call is about to write: what is saved of it is its old value
         self.anomaly = False
         self.region: Any = None  # the compiled call being recorded: structural cuts wait for its end, observations are told to it
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..ops.record import grad_mode, state
-from .tape import AccumulateGrad, Node
+from .tape import AccumulateGrad, Node, Untracked
 
 
 def _wanted_nodes(roots: Sequence[Any], targets: set[Any]) -> set[Any]:
@@ -116,7 +116,7 @@ def _run(roots: Sequence[tuple[Any, int, Any]], retain_graph: bool, create_graph
             if waiting[child] == 0:
                 ticket += 1
                 heapq.heappush(ready, (-child.seq, ticket, child))
-    return [results.get(c) for c in (captures or ())]
+    return [None if c[0].__class__ is Untracked else results.get(c) for c in (captures or ())]
 
 
 def _add(buffers: dict[Any, list[Any]], node: Any, nr: int, g: Any) -> None:

@@ -282,7 +282,7 @@ def gradient(sig: Sig, mask: tuple[bool, ...], grads: tuple[TensorType | None, .
     key = (mask, grads)
     found = sig.grads.get(key)
     if found is None:
-        found = sig.grads[key] = _trace(sig, mask, grads)[0]
+        found = sig.grads[key] = _trace(sig, mask, grads, saves(sig, mask))[0]
     return found  # type: ignore[no-any-return]
 
 
@@ -303,7 +303,8 @@ def _placeholder(trace: Trace, t: TensorType) -> Any:
     return wrap(trace.placeholder(t))
 
 
-def _trace(sig: Sig, mask: tuple[bool, ...], grads: tuple[TensorType | None, ...]) -> tuple[Gradient, tuple[tuple[str, int], ...]]:
+def _trace(sig: Sig, mask: tuple[bool, ...], grads: tuple[TensorType | None, ...],
+           saved: tuple[tuple[str, int], ...] | None = None) -> tuple[Gradient, tuple[tuple[str, int], ...]]:
     row = sig.row
     trace = Trace()
     with tracing(trace), grad_mode(False):
@@ -336,12 +337,15 @@ def _trace(sig: Sig, mask: tuple[bool, ...], grads: tuple[TensorType | None, ...
                 r = r.real
             r = sum_to(r, t.shape)
             final.append(call.cast(r, t.dtype)._value.slot)
-    return _compact(trace, len(gs), [g is not None for g in gs], len(ins), n_leaves, final)
+    return _compact(trace, len(gs), [g is not None for g in gs], len(ins), n_leaves, final, saved)
 
 
 def _compact(trace: Trace, n_grads: int, present: list[bool], n_ins: int, n_leaves: int,
-             results: list[int | None]) -> tuple[Gradient, tuple[tuple[str, int], ...]]:
-    """Drop what no result needs, undo round trips between dtypes, and number slots as a replay does."""
+             results: list[int | None], saved: tuple[tuple[str, int], ...] | None) -> tuple[Gradient, tuple[tuple[str, int], ...]]:
+    """Drop what no result needs, undo round trips between dtypes, and number slots as a replay does.
+
+    `saved` are the values that the node holds: a rule for fewer incoming gradients may read fewer of them.
+    """
     starts: list[int] = []
     at = 0
     for s, _ in trace.instrs:
@@ -388,8 +392,9 @@ def _compact(trace: Trace, n_grads: int, present: list[bool], n_ins: int, n_leav
         if slot in live:
             index = slot - leaf
             needed.append(("in", index) if index < n_ins else ("out", index - n_ins))
-            number[slot] = position
-            position += 1
+    for side, i in needed if saved is None else saved:
+        number[leaf + i + (0 if side == "in" else n_ins)] = position
+        position += 1
     instrs: list[Any] = []
     leaves = iter(trace.leaves)
     for k, (s, args) in enumerate(trace.instrs):
@@ -436,6 +441,8 @@ def attach(sig: Sig, tensors: Sequence[Any], values: Sequence[Any], outs: Sequen
                 name, number = node.name, i
             store = t._storage_counter()
             version = store if t._own is None else t._own
+            if version is state.writing and side == "in":
+                continue
             versions.append((version, version.v, sig.types[i] if side == "in" else sig.outs[i], name, number, store, store.writes, t._soff, len(saved) - 1))
         node.saved, node.versions = tuple(saved), tuple(versions)
         if _saved_hooks:

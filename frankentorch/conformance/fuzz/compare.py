@@ -42,7 +42,7 @@ def compare(want: Log, got: Log, program: Program, exact: bool = False) -> Diffe
     soft: Difference | None = None
     for a, b in zip(want.entries, got.entries):
         d = _entry(a, b, program, exact)
-        if d is None:
+        if d is None or d.field == "strides" and soft is not None and soft.field == "layout":
             continue
         if d.grade != "soft":
             return d

@@ -100,7 +100,7 @@ def step(g: Grammar) -> str | None:
 
 @rule(3)
 def toggle(g: Grammar) -> str | None:
-    x = g.floats(lambda t: t.is_leaf and not t.requires_grad and not has_views(g, t))
+    x = g.floats(lambda t: t.is_leaf and not t.requires_grad and not has_views(g, t) and not t._is_view())
     y = g.floats(lambda t: t.requires_grad)
     if y is not None and g.chance(0.15):
         return f"{y}.requires_grad_(False)"

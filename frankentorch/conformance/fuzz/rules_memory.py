@@ -79,7 +79,7 @@ def write_part(g: Grammar) -> str | None:
 
 @rule(2)
 def write_detached(g: Grammar) -> str | None:
-    x = g.pick(lambda t: not self_overlapping(t) and t.is_floating_point())
+    x = g.pick(lambda t: not self_overlapping(t) and t.is_floating_point() and (not t.requires_grad or g.chance(0.1)))
     if x is None:
         return None
     return f"{x}." + g.one("data.mul_(0.5)", "data.add_(1)", "detach().mul_(0.5)", "detach().zero_()", "data[...] = 0.25", "data.fill_(1)", "detach().neg_()")

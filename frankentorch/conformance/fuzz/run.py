@@ -184,7 +184,7 @@ def session(mode: str) -> Session:
 
 
 def run(program: Program, mode: str, perturb: float = 0.0, look_each: bool = False) -> Log:
-    """The log of one run. `perturb` multiplies every literal's floats by 1 + perturb; `look_each` notes values after every statement."""
+    """The log of one run. `perturb` moves every float that a rule makes by up to this share of itself; `look_each` notes values after every statement."""
     s = session(mode)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -202,21 +202,20 @@ def run(program: Program, mode: str, perturb: float = 0.0, look_each: bool = Fal
 def _steps(s: Session, program: Program, perturb: float, look_each: bool) -> None:
     if hasattr(s.torch, "manual_seed"):
         s.torch.manual_seed(program.seed)
-    if perturb:
-        s.env["_tensor"] = _perturbed(s.torch, perturb)
     for statement in program.statements:
-        s.step(statement.code.replace("torch.tensor(", "_tensor(") if perturb else statement.code)
+        before = {name: id(v) for name, v in s.variables()} if perturb else {}
+        s.step(statement.code)
+        if perturb and statement.rule.startswith(("make", "numpy_share")):
+            _nudge(s, [v for name, v in s.variables() if before.get(name) != id(v)], perturb)
         if statement.look or look_each:
             s.look(LOOK_VALUES if look_each else statement.look)
     s.at = len(program.statements)
     s.look(LOOK_VALUES)
 
 
-def _perturbed(torch: Any, by: float) -> Any:
-    def make(data: Any, dtype: Any = None, requires_grad: bool = False) -> Any:
-        t = torch.tensor(data, dtype=dtype)
-        if t.dtype.is_floating_point or t.dtype.is_complex:
-            t = t * (1 + by)
-        return t.requires_grad_(requires_grad)
-
-    return make
+def _nudge(s: Session, made: list[Any], by: float) -> None:
+    """Move new floats a little, each its own way, behind the version counter's back."""
+    draws = np.random.default_rng(abs(hash((s.at, by))) % 2**32)
+    for v in made:
+        if isinstance(v, s.torch.Tensor) and v.dtype.is_floating_point:
+            v.data.mul_(s.torch.as_tensor(1 + by * draws.uniform(-1, 1, tuple(v.shape))).to(v.dtype))
