@@ -97,6 +97,8 @@ def relu(input: Any) -> Any:
     """max(input, 0)"""
     if input.dtype is dtypes.bool_:
         raise RuntimeError("Boolean inputs not supported for relu")
+    if input.dtype.is_complex:
+        raise NotImplementedError("clamp is not supported for complex types")
     return call.pointwise(maximum.row, input, 0)
 
 

@@ -273,10 +273,18 @@ def frac(input: Any) -> Any:
     return sub(input, trunc(input).detach())
 
 
+def no_complex(kernel: str, *operands: Any) -> None:
+    for x in operands:
+        if is_tensor(x) and x.dtype.is_complex:
+            raise NotImplementedError(f"\"{kernel}\" not implemented for '{x.dtype.scalar_name}'")
+
+
 @composite("logit(Tensor input, float? eps=None) -> Tensor", inplace=True, aliases=("special_logit",))
 def logit(input: Any, eps: Any = None) -> Any:
     """log(input / (1 - input))."""
-    x = input if eps is None else clamp(input, eps, 1 - eps)
+    no_complex("logit_cpu", input)
+    x = call.cast(input, dtypes.get_default_dtype()) if input.dtype.category < dtypes.FLOAT else input
+    x = x if eps is None else clamp(x, eps, 1 - eps)
     return log(x / (1 - x))
 
 
@@ -291,6 +299,9 @@ def sinc(input: Any) -> Any:
 @composite("logaddexp2(Tensor input, Tensor other) -> Tensor")
 def logaddexp2(input: Any, other: Any) -> Any:
     """log2(2**input + 2**other)."""
+    no_complex("logaddexp2_cpu", input, other)
+    if input.dtype.category < dtypes.FLOAT:
+        raise NotImplementedError(f"\"logaddexp2_cpu\" not implemented for '{input.dtype.scalar_name}'")
     m = maximum(input, other).detach()
     m = where(isinf(m), 0, m)
     return log(exp2(input - m) + exp2(other - m)) / math.log(2.0) + m
@@ -299,21 +310,24 @@ def logaddexp2(input: Any, other: Any) -> Any:
 @composite("xlogy(Tensor input, Tensor other) -> Tensor", inplace=True, aliases=("special_xlogy",))
 def xlogy(input: Any, other: Any) -> Any:
     """input * log(other), 0 where input is 0."""
+    no_complex("xlogy_cpu", input, other)
     other_t = other if is_tensor(other) else input * 0 + other
     x = input if is_tensor(input) else other_t * 0 + input
-    return where(isnan(other_t), math.nan, where(eq(x, 0), 0.0, x * log(other_t)))
+    return where(eq(x, 0) & ~isnan(other_t), 0.0, x * log(other_t))
 
 
 @composite("special_xlog1py(Tensor input, Tensor other) -> Tensor", method=False)
 def xlog1py(input: Any, other: Any) -> Any:
     """input * log1p(other), 0 where input is 0."""
-    return where(isnan(other), math.nan, where(eq(input, 0), 0.0, input * log1p(other)))
+    no_complex("xlog1py_cpu", input, other)
+    return where(eq(input, 0) & ~isnan(other), 0.0, input * log1p(other))
 
 
 @composite("special_entr(Tensor input) -> Tensor", method=False)
 def entr(input: Any) -> Any:
     """-input * log(input)."""
-    return where(isnan(input), input, where(input > 0, -input * log(input), where(eq(input, 0), 0.0, -math.inf)))
+    x = call.cast(input, dtypes.get_default_dtype()) if input.dtype.category < dtypes.FLOAT else input
+    return where(isnan(x), x, where(x > 0, -x * log(x), where(eq(x, 0), 0.0, -math.inf)))
 
 
 @composite("special_ndtr(Tensor input) -> Tensor", method=False)
@@ -334,12 +348,16 @@ def mvlgamma(input: Any, p: int) -> Any:
 @composite("deg2rad(Tensor input) -> Tensor", inplace=True)
 def deg2rad(input: Any) -> Any:
     """Degrees to radians."""
+    if input.dtype.is_complex:
+        raise RuntimeError("deg2rad is not supported for complex tensors.")
     return input * (math.pi / 180)
 
 
 @composite("rad2deg(Tensor input) -> Tensor", inplace=True)
 def rad2deg(input: Any) -> Any:
     """Radians to degrees."""
+    if input.dtype.is_complex:
+        raise RuntimeError("rad2deg is not supported for complex tensors.")
     return input * (180 / math.pi)
 
 

@@ -160,11 +160,14 @@ def _tuple(x: Any) -> tuple[Any, ...]:
 
 def source_gradient(g: Any, index: Any, src: Any, dim: int) -> Any:
     """What a scatter's source receives: its places' gradients, and zeros beyond the shape of `index`."""
-    read = emit(gather_row, (g, index), (dim,))
-    if tuple(index.shape) == tuple(src.shape):
-        return read
-    pad = [n for a, b in zip(reversed(src.shape), reversed(index.shape), strict=True) for n in (0, a - b)]
-    return constant_pad_nd(read, pad)
+    return _padded(emit(gather_row, (g, index), (dim,)), src.shape)
+
+
+def _padded(x: Any, shape: Sequence[int]) -> Any:
+    """`x` with zeros behind it up to `shape`."""
+    if tuple(x.shape) == tuple(shape):
+        return x
+    return constant_pad_nd(x, [n for a, b in zip(reversed(shape), reversed(x.shape), strict=True) for n in (0, a - b)])
 
 
 def _scatter_vjp(g: Any, x: Any, index: Any, src: Any, out: Any, dim: Any) -> Any:
@@ -196,19 +199,20 @@ def _scatter_reduce_vjp(g: Any, x: Any, index: Any, src: Any, out: Any, dim: Any
     def total(base: Any, of: Any) -> Any:
         return accumulated(scatter_reduce_row, base, (index, of), (dim, "add"))
 
+    whole = tuple(src.shape)
     for d in range(x.ndim):
         if src.shape[d] != index.shape[d]:
             src = emit(slice_row, (src,), (d, 0, index.shape[d], 1))
     if op in ("max", "min"):
         mine, theirs = call.cast(x == out, g.dtype), call.cast(src == read(out), g.dtype)
         share = g / total(mine, theirs)
-        return share * mine, None, read(share) * theirs
+        return share * mine, None, _padded(read(share) * theirs, whole)
     # A product's gradient is the product of the others; exact with zeros, which are counted apart.
     ones = accumulated(scatter_reduce_row, full_of(tuple(x.shape), 1, x.dtype), (index, src), (dim, "mul"))
     solid = accumulated(scatter_reduce_row, where(x == 0, 1, x), (index, where(src == 0, 1, src)), (dim, "mul"))
     zeros = read(total(call.cast(x == 0, g.dtype), call.cast(src == 0, g.dtype)))
     others = where(src == 0, where(zeros == 1, read(solid), 0), where(zeros == 0, read(solid) / where(src == 0, 1, src), 0))
-    return g * ones, None, read(g) * others
+    return g * ones, None, _padded(read(g) * others, whole)
 
 
 scatter_reduce_row = primitive(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
+from ..errors import NotImplementedYet
 from . import call
 from .call import compare, int_to_float, no_bool, same
 from .define import OpFunction, binary, finish, unary
@@ -97,6 +98,13 @@ def conj(x: Any) -> Any:
     return _conj_row(x) if dt.is_complex else x
 
 
+def _conj_physical(input: Any, *, out: Any = None) -> Any:
+    return input if out is None and not input.dtype.is_complex else _conj_row(input, out=out)
+
+
+finish(_conj_row.row, _conj_physical)
+
+
 def _abs_lane(L: Any, x: Any) -> Any:
     if hasattr(x, "re"):
         from ..lower.vmath import FUNCTIONS
@@ -181,7 +189,8 @@ def _divides(fn: Any) -> Any:
 
     def function(input: Any, other: Any, *, out: Any = None) -> Any:
         a, b = (x.dtype.category >= dtypes.FLOAT if call.is_tensor(x) else isinstance(x, (float, complex)) for x in (input, other))
-        if not a and not b and (bool((other == 0).any()) if call.is_tensor(other) else other == 0):
+        bools = call.is_tensor(input) and input.dtype is dtypes.bool_ and (other.dtype is dtypes.bool_ if call.is_tensor(other) else isinstance(other, bool))
+        if not a and not b and not bools and (bool((other == 0).any()) if call.is_tensor(other) else other == 0):
             raise RuntimeError("ZeroDivisionError")
         return fn(input, other, out=out)
 
@@ -420,9 +429,32 @@ erfinv = _math("erfinv", "The inverse error function.", _special("erfinv"), lamb
                aliases=("special_erfinv",))
 sigmoid = _math("sigmoid", "1 / (1 + e**-input).", _special("expit"), lambda g, x, out: (g * conj((1 - out) * out),), aliases=("special_expit",))
 lgamma = _math("lgamma", "log|Gamma(input)|.", _special("gammaln"), lambda g, x, out: (g * digamma(x),), (0.2, 4.0), aliases=("special_gammaln",))
-digamma: OpFunction = _math("digamma", "The derivative of lgamma.", _special("digamma"), NoGrad("needs polygamma(1), which is not a row yet"), (0.2, 4.0),
-                aliases=("special_digamma", "special_psi"))
-i0 = _math("i0", "The modified Bessel function of order zero.", _special("i0"), NoGrad("needs i1, which is not a row yet"), aliases=("special_i0",))
+
+
+def _trigamma_vjp(g: Any, x: Any, out: Any) -> Any:
+    raise NotImplementedYet("the gradient of torch.polygamma(1, x) is not there yet")
+
+
+trigamma = _math("trigamma", "The second derivative of lgamma.", lambda x: _special("polygamma")(1, x), _trigamma_vjp, (0.2, 4.0), public=False,
+                 method=False, inplace=False)
+digamma: OpFunction = _math("digamma", "The derivative of lgamma.", _special("digamma"), lambda g, x, out: (g * trigamma(x),), (0.2, 4.0),
+                            aliases=("special_digamma", "special_psi"))
+
+
+def _bessel(name: str, doc: str, vjp: Any) -> OpFunction:
+    return _math("special_" + name, doc, _special(name), vjp, lane=name, method=False, inplace=False)
+
+
+def _over(a: Any, x: Any, limit: float) -> Any:
+    """a / x, and `limit` where x is 0."""
+    zero = x == 0
+    return where(zero, limit, a / where(zero, 1, x))
+
+
+i0: OpFunction = _math("i0", "The modified Bessel function of order zero.", _special("i0"), lambda g, x, out: (g * i1(x),), aliases=("special_i0",))
+i1: OpFunction = _bessel("i1", "The modified Bessel function of order one.", lambda g, x, out: (g * (i0(x) - _over(out, x, 0.5)),))
+i0e: OpFunction = _bessel("i0e", "i0(input) e**-|input|.", lambda g, x, out: (g * (i1e(x) - sgn(x) * out),))
+i1e: OpFunction = _bessel("i1e", "i1(input) e**-|input|.", lambda g, x, out: (g * (i0e(x) - sgn(x) * out - _over(out, x, 0.5)),))
 
 
 def _math2(name: str, doc: str, ref: Any, vjp: Any, samples: Any = (0.1, 3.0), aliases: tuple[str, ...] = (), promote: Any = int_to_float) -> Any:

@@ -16,7 +16,8 @@ BOOL = {"abs": "abs_cpu", "floor": "floor_vml_cpu", "ceil": "ceil_vml_cpu", "rin
 INTEGER = {"hypot": "hypot_cpu", "logaddexp": "logaddexp_cpu"}
 COMPLEX = {"gt": "gt_cpu", "lt": "lt_cpu", "ge": "ge_cpu", "le": "le_cpu", "erf": "erf_vml_cpu", "atan2": "atan2_cpu", "erfc": "erfc_vml_cpu",
            "fmod": "fmod_cpu", "remainder": "remainder_cpu", "hypot": "hypot_cpu", "lgamma": "lgamma_vml_cpu", "digamma": "digamma",
-           "floor_divide": "div_floor_cpu", "erfinv": "erfinv_vml_cpu", "i0": "i0_vml_cpu", "copysign": "copysign_cpu"}
+           "floor_divide": "div_floor_cpu", "erfinv": "erfinv_vml_cpu", "i0": "i0_vml_cpu", "copysign": "copysign_cpu",
+           "special_i0e": "i0e_cpu", "special_i1": "i1_cpu", "special_i1e": "i1e_cpu", "trigamma": "trigamma"}
 SENTENCES = {
     ("neg", "bool"): (RuntimeError, "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, use the `~` or "
                                     "`logical_not()` operator instead."),
