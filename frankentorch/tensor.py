@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import device as devices
 from . import dtypes, printing
-from .ops import call, record
+from .ops import call, complex_views, record
 from .ops.define import API
 from .ops.movement import as_strided_row, as_strided_scatter_row
 from .ops.pointwise import clone_row
@@ -62,6 +62,7 @@ class Tensor(metaclass=TensorMeta):
     _detached = False
     _meta = False
     _is_param = False
+    _lens: Any = None
     _hooks_table: Any = None
     _retain: Any = False
     if TYPE_CHECKING:
@@ -177,6 +178,8 @@ class Tensor(metaclass=TensorMeta):
             self._own.v += 1
         if store.latest is not None:
             store.latest = self._home()._value
+        if store.lenses is not None:
+            complex_views.refresh(store)
 
     def _settle(self) -> None:
         """Give the storage a home of its own, so that this handle can become a view, or move to another storage."""
@@ -255,7 +258,7 @@ class Tensor(metaclass=TensorMeta):
         if self._node is not None:
             if state.grad:
                 tape.attach(sig, (self,), (value,), (t,))
-            elif (t._family or root)._node is not None and tape.differentiable(sig.outs[0]):
+            elif (root if t._family is None else t._family)._node is not None and tape.differentiable(sig.outs[0]):
                 t._node = tape.Untracked(t)
         if self._meta:
             t._meta = True
@@ -300,6 +303,8 @@ class Tensor(metaclass=TensorMeta):
                 self._follow(r, value)
             _write_home(self, old)
             self._count_write()
+            if self._lens is not None:
+                complex_views.write_back(self)
             return
         self._fresh()
         root = self._home()
@@ -324,6 +329,8 @@ class Tensor(metaclass=TensorMeta):
         root._value = new._value
         _write_home(root, old)
         self._count_write()
+        if root._lens is not None:
+            complex_views.write_back(root)
 
     def _follow(self, r: Tensor, value: Value) -> None:
         """Take the place on the tape of `r`, new contents for all of this tensor; what does not depend on the old leaves it a zero gradient."""
@@ -531,24 +538,34 @@ class Tensor(metaclass=TensorMeta):
 
     @property
     def real(self) -> Tensor:
-        from .ops.complex_views import part
+        return complex_views.part_view(self, 0) if self.dtype.is_complex else self
 
-        return part(self, 0) if self.dtype.is_complex else self
+    @real.setter
+    def real(self, value: Any) -> None:
+        self.real.copy_(value) if isinstance(value, Tensor) else self.real.fill_(value)
 
     @property
     def imag(self) -> Tensor:
-        from .ops.complex_views import part
-
         if not self.dtype.is_complex:
             raise RuntimeError("imag is not implemented for tensors with non-complex dtypes.")
-        return part(self, 1)
+        return complex_views.part_view(self, 1)
+
+    @imag.setter
+    def imag(self, value: Any) -> None:
+        self.imag.copy_(value) if isinstance(value, Tensor) else self.imag.fill_(value)
 
     @property
     def _base(self) -> Tensor | None:
         """The tensor that this is a view of; None for one that owns its storage, and for what `detach` returns."""
+        if self._root is None and self._lens is not None:
+            source = self._lens[0]
+            return source if source._base is None else source._base
         if self._root is None or self._detached or self._root is self.__dict__.get("_moved"):
             return None
         return self._home() if self._family is None else self._family
+
+    def _is_view(self) -> bool:
+        return self._base is not None
 
     is_cuda = is_sparse = is_quantized = is_mkldnn = is_mps = is_xpu = is_nested = is_vulkan = is_ipu = is_maia = is_mtia = is_xla = False
     is_sparse_csr = False

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
+import types
 import weakref
 from collections import Counter
 from dataclasses import dataclass, field
@@ -33,6 +34,40 @@ class GraphBreak(RuntimeError):
     Cause: `item`, `tolist`, printing, `bool(tensor)` or the like inside the call, which needs the values before the call is over.
     Remedy: move the line out of the compiled function, express it in tensor ops (`torch.where`), or drop ``fullgraph=True``.
     """
+
+
+class Epoch:
+    """How often a name of this package was replaced by other code (monkeypatching)."""
+
+    n = 0
+
+
+epoch = Epoch()
+
+
+class _Watched(types.ModuleType):
+    """A module that counts when one of its names is replaced."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self.__dict__ and self.__dict__[name] is not value:
+            epoch.n += 1
+        super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        epoch.n += 1
+        super().__delattr__(name)
+
+
+_WATCHED = ("", ".nn.functional", ".nn", ".autograd", ".optim", ".linalg", ".special", ".fft", "._C._nn")
+
+
+def watch_namespaces() -> None:
+    """From now on, notice when a function of this package is replaced in the namespaces through which layers call it."""
+    root = __name__.split(".")[0]
+    for tail in _WATCHED:
+        module = sys.modules.get(root + tail)
+        if module is not None and type(module) is types.ModuleType:
+            module.__class__ = _Watched
 
 
 class _Stance:

@@ -22,6 +22,7 @@ from ..ops.types import SPECIALISED
 from ..runtime import native, program, tape, window
 from ..runtime.memory import Buffer
 from ..tensor import Tensor
+from . import calls
 from .calls import MISS, graph_is_live
 from .state import ATOMS, Refused, Walk
 
@@ -89,7 +90,7 @@ class Builder:
         self.prelude: list[str] = []
         self.arg_guards: list[tuple[str, str]] = []
         self.arg_tensors: dict[int, tuple[Any, str]] = {}
-        self._n = 0
+        self.containers: list[tuple[Any, list[Any], str]] = []
         walk.visit(fn, getattr(fn, "__qualname__", "the function"))
         self.structure()
         self.process_state()
@@ -138,6 +139,7 @@ class Builder:
                 raise Refused(f"{label} has attribute {min(extra)}, which the code may read")
             self.arg_tensors[id(a)] = (a, name)
         elif type(a) in (tuple, list):
+            self.containers.append((a, list(a), label))
             self.arg_guards.append((f"{path}.__class__ is {walk.const(type(a))} and len({path}) == {len(a)}", f"the structure of {label}"))
             for i, x in enumerate(a):
                 self.argument(x, f"{path}[{i}]", f"{label}[{i}]")
@@ -145,6 +147,7 @@ class Builder:
             self.arg_guards.append((f"{path}.__class__ is {walk.const(dict)} and [*{path}] == {walk.const(list(a))}", f"the keys of {label}"))
             if not all(type(k) in (str, int) for k in a):
                 raise Refused(f"{label} has keys other than strings and integers")
+            self.containers.append((a, [*a, *a.values()], label))
             for k, x in a.items():
                 self.argument(x, f"{path}[{k!r}]", f"{label}[{k!r}]")
         elif type(a) in (int, float, str, bool, bytes, complex):
@@ -174,6 +177,9 @@ class Builder:
         if knobs.interp or knobs.cut or knobs.eager:
             raise Refused("a debugging knob is set")
         walk.guard(f"not (knobs.interp or knobs.cut or knobs.eager) and knobs.cpu == {knobs.cpu!r} and knobs.mode == {knobs.mode!r}", "the knobs")
+        calls.watch_namespaces()
+        ns["epoch"] = calls.epoch
+        walk.guard(f"epoch.n == {calls.epoch.n}", "a name of the package that was replaced")
         walk.guard(f"threads() == {native.get_num_threads()}", "the number of threads")
         tables = [v for k, v in vars(_hooks).items() if k.startswith("_global") and isinstance(v, dict)]
         tables += [optimizer._global_optimizer_pre_hooks, optimizer._global_optimizer_post_hooks, tape._saved_hooks]
@@ -291,6 +297,10 @@ class Builder:
             elif id(buf) not in fresh:
                 raise Refused("the call checks data of a tensor that is neither an argument nor reachable by name")
         self.trace = trace
+        for container, before, label in self.containers:
+            now = [*container, *container.values()] if isinstance(container, dict) else list(container)
+            if len(now) != len(before) or not all(map(is_, now, before)):
+                raise Refused(f"the call changes {label}")
         self.effects: list[tuple[str, _Handle, int]] = []
         for h in self.handles.values():
             self.note(h)
@@ -322,6 +332,8 @@ class Builder:
         t = h.tensor
         if t._home() is not h.home or t._node is not h.node or type(t) is not h.cls or t._own is not h.own:
             raise Refused(f"{h.label} changes its storage or its place on the tape")
+        if any(k in self.walk.names and not k.startswith("_") for k in t.__dict__):
+            raise Refused(f"{h.label} is given an attribute")
         if h.home is not t:
             return
         counter = t._vc
@@ -350,7 +362,7 @@ class Builder:
             if id(out) in self.made:
                 return self.made[id(out)]
             slot = self.slot_of(out, "a result")
-            if out._hooks_table or out._retain or out._grad is not None or out._is_param:
+            if any(not k.startswith("_") for k in out.__dict__) or out._hooks_table or out._retain or out._grad is not None or out._is_param:
                 raise Refused("a result is a special tensor")
             name = self.made[id(out)] = f"r{len(self.made)}"
             self.made_lines += [f"{name} = new(Tensor)", f"{name}._value = {{{slot}}}"]

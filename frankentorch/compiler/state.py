@@ -191,6 +191,12 @@ class Walk:
 
     def function(self, f: Any, label: str) -> None:
         code = f.__code__
+        if not code.co_filename.startswith(PACKAGE):
+            table = vars(f)
+            if table:
+                self.mapping(table, self.const(table, "c"), f"an attribute of {label}", set(self.names), ".{}")
+            else:
+                self.empties.append((self.const(table, "c"), f"an attribute of {label}"))
         if code not in self.codes:
             return
         self.found |= nested(code)

@@ -58,7 +58,7 @@ class Watch:
             file = code.co_filename
             if file.startswith(PACKAGE):
                 found = "refused" if code.co_name in REFUSED or file.startswith(UNTRUSTED) else "ours"
-            elif file.startswith("<frozen") or file.startswith(NUMPY) or (file.startswith(STDLIB) and not any(s in file for s in _SITE)):
+            elif file.startswith(("<frozen", NUMPY)) or file.startswith(STDLIB) and not any(s in file for s in _SITE):
                 found = "library"
             else:
                 found = "user"
