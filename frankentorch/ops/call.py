@@ -198,6 +198,11 @@ _NO_GRAD_VIEW = ("A view was created in no_grad mode and is being modified inpla
 
 def check_writable(x: Any, row_name: str, overlap: bool = False) -> None:
     """torch's rules for what may be written in place. With `overlap`, elements may share a place (all get one value)."""
+    lens = x._lens if x._root is None else x._home()._lens
+    if lens is not None:
+        if state.grad and lens[0]._requires_leaf:
+            raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
+        check_writable(lens[0], row_name)
     if state.grad and x.requires_grad:
         base = x._base
         if base is not None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import numpy as np
 
 from .. import dtypes
 from .define import api
-from .record import emit
+from .record import emit, state
 from .table import Kind, Row, add_row
 from .types import elementwise_type
 
@@ -37,8 +38,66 @@ imag_row = add_row(Row(
 
 
 def part(x: Any, index: int) -> Any:
-    """The real (0) or imaginary (1) part. A copy: writing to it does not reach `x` (torch's parts are views)."""
+    """The real (0) or imaginary (1) part, as a value of its own."""
     return emit(imag_row if index else real_row, (x,))
+
+
+# Lenses: a tensor that shows another one's memory as another dtype. It holds a copy; writes go both ways.
+def lens(source: Any, show: Any, merge: Any) -> Any:
+    """``show(source)``, kept equal to it: `merge(source, shown)` is what the source becomes when the shown tensor is written."""
+    shown = show(source)
+    if not state.trace.can_cut:
+        return shown
+    shown._lens = (source, show, merge)
+    store = source._storage_counter()
+    if store.lenses is None:
+        store.lenses = []
+    elif len(store.lenses) > 8:
+        store.lenses = [r for r in store.lenses if r() is not None]
+    store.lenses.append(weakref.ref(shown))
+    return shown
+
+
+def refresh(store: Any) -> None:
+    """After a write to a storage: show the new contents in its lenses."""
+    store.lenses = [r for r in store.lenses if r() is not None] or None
+    for r in store.lenses or ():
+        shown = r()
+        if shown is None or shown._lens is None:
+            continue
+        source, show, _ = shown._lens
+        new = show(source)
+        shown._value, shown._node, shown._nr = new._value, new._node, new._nr
+        counter = shown._storage_counter()
+        counter.writes += 1
+        counter.v += 1
+        if counter.lenses is not None:
+            refresh(counter)
+
+
+def write_back(shown: Any) -> None:
+    """After a write to a lens: write its source."""
+    source, _, merge = kept = shown._lens
+    shown._lens = None
+    try:
+        source._write(merge(source, shown))
+    finally:
+        shown._lens = kept
+
+
+def part_view(x: Any, index: int) -> Any:
+    """The real or imaginary part; writes to it reach `x`, and the other way round."""
+    return lens(x, lambda s: part(s, index), lambda s, p: emit(complex_row, (part(s, 0), p) if index else (p, part(s, 1))))
+
+
+def _side_by_side(x: Any) -> Any:
+    from .movement import stack
+
+    return stack([part(x, 0), part(x, 1)], -1)
+
+
+def _joined(x: Any) -> Any:
+    return emit(complex_row, (x.select(-1, 0), x.select(-1, 1)))
 
 
 @api("complex(Tensor real, Tensor imag) -> Tensor", method=False)
@@ -66,11 +125,9 @@ def imag(input: Any) -> Any:
 @api("view_as_real(Tensor input) -> Tensor", method=False, out=False)
 def view_as_real(input: Any) -> Any:
     """(..., 2): real and imaginary parts side by side."""
-    from .movement import stack
-
     if not input.dtype.is_complex:
         raise RuntimeError("view_as_real is only supported for complex tensors")
-    return stack([input.real, input.imag], -1)
+    return lens(input, _side_by_side, lambda s, shown: _joined(shown))
 
 
 @api("view_as_complex(Tensor input) -> Tensor", method=False, out=False)
@@ -78,4 +135,4 @@ def view_as_complex(input: Any) -> Any:
     """The complex numbers of a (..., 2) tensor."""
     if input.ndim == 0 or input.shape[-1] != 2:
         raise RuntimeError("Tensor must have a last dimension of size 2")
-    return complex(input.select(-1, 0), input.select(-1, 1))
+    return lens(input, _joined, lambda s, shown: _side_by_side(shown))

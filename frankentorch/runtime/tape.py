@@ -33,12 +33,13 @@ class Version:
     that was saved; once a handle from ``.data`` exists, `latest` is the storage's current value.
     """
 
-    __slots__ = ("v", "writes", "latest")
+    __slots__ = ("v", "writes", "latest", "lenses")
 
     def __init__(self) -> None:
         self.v = 0
         self.writes = 0
         self.latest: Value | None = None
+        self.lenses: list[Any] | None = None  # weak references to tensors that show this storage as another dtype
 
 
 class Node:
