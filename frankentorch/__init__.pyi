@@ -1,13 +1,20 @@
+"""What type checkers see: the classes and packages that annotations name; everything else, which the op table makes, is `Any`."""
+
 from typing import Any
 
+from . import autograd as autograd
+from . import nn as nn
+from . import optim as optim
+from . import utils as utils
+from .device import device as device
+from .dtypes import dtype as dtype
 from .ops.rand import Generator as Generator
 from .size import Size as Size
 from .tensor import Tensor as Tensor
 
-# Names that are submodules here and functions or classes in torch.
+__version__: str
+# Names that are submodules here and functions in torch.
 tensor: Any
-device: Any
-dtype: Any
 compiler: Any
 
 def __getattr__(name: str) -> Any: ...
