@@ -437,7 +437,7 @@ def multinomial(input: Any, num_samples: int, replacement: bool = False, *, gene
 # Dropout ------------------------------------------------------------------------------------------------------------------------
 def _check_p(p: float) -> None:
     if not 0 <= p <= 1:
-        raise RuntimeError(f"dropout probability has to be between 0 and 1, but got {p}")
+        raise RuntimeError(f"dropout probability has to be between 0 and 1, but got {p:g}")
 
 
 def dropout_mask(input: Any, shape: Any, p: float) -> Any:
@@ -469,8 +469,16 @@ def feature_dropout(input: Any, p: float, train: bool) -> Any:
         return input
     if p == 1:
         return input * 0
-    shape = (*input.shape[:2], *(1 for _ in input.shape[2:]))
-    return input * (dropout_mask(input, shape, p) / (1.0 - p))
+    return input * (dropout_mask(input, _feature_shape(input), p) / (1.0 - p))
+
+
+feature_dropout.row.grad_name = "MulBackward0"
+
+
+def _feature_shape(input: Any) -> tuple[int, ...]:
+    if input.ndim < 2:
+        raise RuntimeError("Feature dropout requires at least 2 dimensions in the input")
+    return (*input.shape[:2], *(1 for _ in input.shape[2:]))
 
 
 ALPHA = 1.7580993408473766
@@ -497,7 +505,10 @@ def alpha_dropout(input: Any, p: float, train: bool) -> Any:
 @composite("feature_alpha_dropout(Tensor input, float p, bool train) -> Tensor", method=False, inplace=True, opmath=False)
 def feature_alpha_dropout(input: Any, p: float, train: bool) -> Any:
     """alpha_dropout of whole channels."""
-    return _alpha(input, p, train, (*input.shape[:2], *(1 for _ in input.shape[2:])))
+    return _alpha(input, p, train, _feature_shape(input))
+
+
+alpha_dropout.row.grad_name = feature_alpha_dropout.row.grad_name = "AddBackward0"
 
 
 # Seeding --------------------------------------------------------------------------------------------------------------------------

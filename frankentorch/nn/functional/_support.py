@@ -95,12 +95,11 @@ def in_place(function: Callable[..., Any], input: Any, *args: Any) -> Any:
     return call.write_inplace(input, function(input.clone() if tracked else input, *args))
 
 
-def normalise_dim(dim: int, ndim: int) -> int:
-    """`dim` in 0..ndim-1; IndexError with torch's words otherwise."""
-    span = max(ndim, 1)
-    if not -span <= dim < span:
-        raise IndexError(f"Dimension out of range (expected to be in range of [{-span}, {span - 1}], but got {dim})")
-    return dim % span
+def named(result: Any, name: str) -> Any:
+    """`result` with its gradient node called as torch calls it, for a function that torch has as one op and we compose."""
+    if result._node is not None and not result._node.is_leaf:
+        result._node.name = name
+    return result
 
 
 def not_differentiable(function: str, **arguments: Any) -> None:

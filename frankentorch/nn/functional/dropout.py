@@ -1,17 +1,14 @@
-"""Dropout and its relatives: random masks drawn exactly as torch's CPU path draws them.
+"""Dropout and its relatives: torch's argument forms and warnings over the op table's masks (`ops.rand`).
 
 Enters: a tensor, the probability of dropping, whether training. Leaves: the masked and rescaled tensor.
 """
 
 from __future__ import annotations
 
-import math
 import warnings
 from typing import Any
 
 import frankentorch as torch
-
-_ALPHA = 1.7580993408473766
 
 
 def _check_p(p: float) -> None:
@@ -19,50 +16,26 @@ def _check_p(p: float) -> None:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
 
 
-def _empty_mask(input: Any, feature: bool) -> Any:
-    if not feature:
-        # keeps the strides of the input: draws follow memory, not index order
-        return torch.empty_like(input)
-    if input.dim() < 2:
-        raise RuntimeError("Feature dropout requires at least 2 dimensions in the input")
-    return input.new_empty([input.size(0), input.size(1)] + [1] * (input.dim() - 2))
-
-
-def _scaled(input: Any, factor: Any, shift: Any, inplace: bool) -> Any:
-    out = input.mul_(factor) if inplace else input * factor
-    if shift is None:
-        return out
-    return out.add_(shift) if inplace else out + shift
-
-
-def _drop(input: Any, p: float, training: bool, feature: bool, alpha: bool, inplace: bool) -> Any:
-    if p == 0 or not training or input.numel() == 0:
-        return input
-    if p == 1:
-        return _scaled(input, torch.zeros((), dtype=input.dtype, device=input.device), None, inplace)
-    noise = _empty_mask(input, feature).bernoulli_(1 - p)
-    if alpha:
-        scale = 1.0 / math.sqrt((_ALPHA * _ALPHA * p + 1) * (1 - p))
-        return _scaled(input, noise * scale, (noise - 1) * (_ALPHA * scale) + _ALPHA * scale * p, inplace)
-    return _scaled(input, noise.div_(1 - p), None, inplace)
+def _drop(kind: str, input: Any, p: float, training: bool, inplace: bool) -> Any:
+    return getattr(torch, kind + "_" if inplace else kind)(input, p, training)
 
 
 def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
     """Zero each element with probability p and scale the rest by 1 / (1 - p)."""
     _check_p(p)
-    return _drop(input, p, training, False, False, inplace)
+    return _drop("dropout", input, p, training, inplace)
 
 
 def alpha_dropout(input: Any, p: float = 0.5, training: bool = False, inplace: bool = False) -> Any:
     """Dropout that keeps the mean and variance of selu's output (Klambauer et al., 2017)."""
     _check_p(p)
-    return _drop(input, p, training, False, True, inplace)
+    return _drop("alpha_dropout", input, p, training, inplace)
 
 
 def feature_alpha_dropout(input: Any, p: float = 0.5, training: bool = False, inplace: bool = False) -> Any:
     """alpha_dropout of whole channels."""
     _check_p(p)
-    return _drop(input, p, training, True, True, inplace)
+    return _drop("feature_alpha_dropout", input, p, training, inplace)
 
 
 def dropout1d(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
@@ -73,8 +46,8 @@ def dropout1d(input: Any, p: float = 0.5, training: bool = True, inplace: bool =
                            "Note that dropout1d exists to provide channel-wise dropout on inputs with 1 "
                            "spatial dimension, a channel dimension, and an optional batch dimension (i.e. 2D or 3D inputs).")
     if input.dim() == 3:
-        return _drop(input, p, training, True, False, inplace)
-    return _drop(input.unsqueeze(0), p, training, True, False, inplace).squeeze(0)
+        return _drop("feature_dropout", input, p, training, inplace)
+    return _drop("feature_dropout", input.unsqueeze(0), p, training, inplace).squeeze(0)
 
 
 def _warn_rank(name: str, ndim: int) -> None:
@@ -98,7 +71,7 @@ def dropout2d(input: Any, p: float = 0.5, training: bool = True, inplace: bool =
                       "is the channel dim. This behavior will change in a future release to interpret the "
                       "input as one without a batch dimension, i.e. shape (C, H, W). To maintain the 1D "
                       "channel-wise dropout behavior, please switch to using dropout1d instead.", stacklevel=2)
-    return _drop(input, p, training, True, False, inplace)
+    return _drop("feature_dropout", input, p, training, inplace)
 
 
 def dropout3d(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
@@ -107,5 +80,5 @@ def dropout3d(input: Any, p: float = 0.5, training: bool = True, inplace: bool =
     if input.dim() not in (4, 5):
         _warn_rank("dropout3d", input.dim())
     if input.dim() == 4:
-        return _drop(input.unsqueeze(0), p, training, True, False, inplace).squeeze(0)
-    return _drop(input, p, training, True, False, inplace)
+        return _drop("feature_dropout", input.unsqueeze(0), p, training, inplace).squeeze(0)
+    return _drop("feature_dropout", input, p, training, inplace)

@@ -9,7 +9,7 @@ import warnings
 from typing import Any
 
 import frankentorch as torch
-from frankentorch.nn.functional._support import rounds_once
+from frankentorch.nn.functional._support import named, rounds_once
 
 
 def _check_sparse(name: str, sparse: bool, weight: Any) -> None:
@@ -25,35 +25,6 @@ def _renorm(weight: Any, input: Any, max_norm: float, norm_type: float) -> None:
         norm = torch.linalg.vector_norm(picked, norm_type, 1, keepdim=True)
         scaled = torch.where(norm > max_norm, picked * (max_norm / (norm + 1e-7)), picked)
         weight.index_copy_(0, rows, scaled)
-
-
-def _by_frequency(out: Any, indices: Any, rows: int) -> Any:
-    """The same values, with the gradient of each divided by how often its index occurs."""
-    flat = indices.reshape(-1)
-    counts = torch.bincount(flat, minlength=rows).index_select(0, flat).reshape(*indices.shape, 1)
-    scaled = out / counts.to(out.dtype)
-    return out.detach() + (scaled - scaled.detach())
-
-
-def _lookup(input: Any, weight: Any, padding_idx: int | None, scale_grad_by_freq: bool) -> Any:
-    if input.dtype not in (torch.int64, torch.int32):
-        raise RuntimeError("Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; "
-                           f"but got {torch.typename(input)} instead (while checking arguments for embedding)")
-    try:
-        rows = torch.index_select(weight, 0, input.reshape(-1))
-    except (IndexError, RuntimeError):
-        if bool(((input < 0) | (input >= weight.size(0))).any()):
-            raise IndexError("index out of range in self") from None
-        raise
-    out = rows.reshape(*input.shape, *weight.shape[1:])
-    if not (weight.requires_grad and torch.is_grad_enabled()):
-        return out
-    if scale_grad_by_freq:
-        out = _by_frequency(out, input, weight.size(0))
-    if padding_idx is not None:
-        # the value stays, its gradient does not
-        out = torch.where((input == padding_idx).unsqueeze(-1), out.detach(), out)
-    return out
 
 
 def _absolute_padding(padding_idx: int | None, rows: int, error: str) -> int | None:
@@ -73,7 +44,7 @@ def embedding(input: Any, weight: Any, padding_idx: int | None = None, max_norm:
         raise RuntimeError("'weight' must be 2-D")
     if max_norm is not None:
         _renorm(weight, input.contiguous(), max_norm, norm_type)
-    return _lookup(input, weight, padding_idx, scale_grad_by_freq)
+    return torch.embedding(weight, input, -1 if padding_idx is None else padding_idx, scale_grad_by_freq, False)
 
 
 def _bag_ids(offsets: Any, count: int, include_last_offset: bool) -> tuple[Any, int]:
@@ -139,9 +110,9 @@ def embedding_bag(input: Any, weight: Any, offsets: Any = None, max_norm: float 
     if max_norm is not None:
         _renorm(weight, input, max_norm, norm_type)
     padding_idx = _absolute_padding(padding_idx, weight.size(0), "padding_idx must be within the number of embeddings")
-    rows = _lookup(input, weight, None, scale_grad_by_freq)
+    rows = torch.embedding(weight, input, -1, scale_grad_by_freq, False)
     keep = None if padding_idx is None else input != padding_idx
-    return _reduce_bags(rows, ids, bags, keep, mode, per_sample_weights)
+    return named(_reduce_bags(rows, ids, bags, keep, mode, per_sample_weights), "EmbeddingBagBackward0")
 
 
 def _check_bag_mode(mode: str, scale_grad_by_freq: bool, sparse: bool, per_sample_weights: Any) -> None:
