@@ -231,7 +231,10 @@ def test_the_digest_of_an_outcome_sees_every_bit() -> None:
 
 def test_run_passes_errors_and_exit_codes_on(script: Path, tmp_path: Path) -> None:
     failed = ft("run", str(script), "fail")
-    assert failed.returncode == 1 and "ValueError: as asked" in failed.stderr
+    assert failed.returncode == 1 and failed.stderr.endswith("ValueError: as asked\n")
+    assert re.findall(r'File "(.*?)"', failed.stderr) == [str(script)], "the traceback begins in the script"
+    module = ft("run", "-m", "examples.mlp", "x")
+    assert module.returncode == 0 and "accuracy" in module.stdout, module.stderr
     quits = tmp_path / "quits.py"
     quits.write_text("raise SystemExit(7)")
     assert ft("run", str(quits)).returncode == 7

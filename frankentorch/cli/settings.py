@@ -5,10 +5,12 @@ Enters: option values; a script or ``module:function``. Leaves: knobs set for th
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import runpy
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -52,45 +54,64 @@ def apply(**given: Any) -> None:
     record.state.trace = record.new_window()
 
 
-def execute(target: str, args: Sequence[str]) -> Any:
-    """Run a script as ``__main__``, or call ``module:function`` or ``file.py:function``, under torch's name.
+def execute(target: str, args: Sequence[str], module: bool = False) -> Any:
+    """Run a script (or a `module`, as ``python -m`` does), or call ``module:function`` or ``file.py:function``, under torch's name.
 
     Returns the script's names, or the function's result.
     """
-    from ..interop.alias import as_torch
-    from ..runtime.window import cut_here
-
+    if module:
+        return _under_the_name(target, args, os.getcwd(), lambda: runpy.run_module(target, run_name="__main__", alter_sys=True))
     where, _, function = target.rpartition(":") if ":" in target else (target, "", "")
     script = Path(where)
     if script.suffix == ".py" and not script.is_file():
         raise click.UsageError(f"there is no file {where}")
     if not function and script.suffix != ".py" and not script.is_file():
         raise click.UsageError(f"{target} is neither a script nor module:function")
+    folder = str(script.resolve().parent) if script.is_file() else os.getcwd()
+    if not function:
+        return _under_the_name(where, args, folder, lambda: runpy.run_path(where, run_name="__main__"))
+    return _under_the_name(where, args, folder, lambda: _call(where, script, function))
+
+
+def _under_the_name(name: str, args: Sequence[str], folder: str, run: Callable[[], Any]) -> Any:
+    from ..interop.alias import as_torch
+    from ..runtime.window import cut_here
+
     before = sys.argv, list(sys.path)
-    sys.argv = [where, *args]
-    sys.path.insert(0, str(script.resolve().parent) if script.is_file() else os.getcwd())
+    sys.argv = [name, *args]
+    sys.path.insert(0, folder)
     try:
         with as_torch():
-            # What is left over (names of a script, the result of a function) is run, too: it was asked for, if not looked at.
-            if not function:
-                left = runpy.run_path(where, run_name="__main__")
-            elif script.is_file():
-                left = _call(runpy.run_path(where, run_name=script.stem), function, where)
-            else:
-                try:
-                    module = importlib.import_module(where)
-                except ModuleNotFoundError as error:
-                    if error.name is not None and (where == error.name or where.startswith(error.name + ".")):
-                        raise click.UsageError(f"there is no module {where}") from None
-                    raise
-                left = _call(vars(module), function, where)
+            left = run()
+            # Names of a script, or the result of a function, may be pending still: they were asked for, if not looked at.
             cut_here("end of script")
             return left
     finally:
         sys.argv, sys.path[:] = before
 
 
-def _call(names: dict[str, Any], function: str, where: str) -> Any:
+def _call(where: str, script: Path, function: str) -> Any:
+    if script.is_file():
+        names = runpy.run_path(where, run_name=script.stem)
+    else:
+        try:
+            names = vars(importlib.import_module(where))
+        except ModuleNotFoundError as error:
+            if error.name is not None and (where == error.name or where.startswith(error.name + ".")):
+                raise click.UsageError(f"there is no module {where}") from None
+            raise
     if not callable(names.get(function)):
         raise click.UsageError(f"{where} has no function {function}")
     return names[function]()
+
+
+def show_error(error: BaseException) -> None:
+    """A script's traceback as `python` prints it: without the frames that started the script."""
+    at = error.__traceback__
+    while at is not None and _ours(at.tb_frame.f_code.co_filename):
+        at = at.tb_next
+    traceback.print_exception(type(error), error, at if at is not None else error.__traceback__)
+
+
+def _ours(filename: str) -> bool:
+    return filename.startswith((str(Path(__file__).parent) + os.sep, "<frozen ")) or filename in (runpy.__file__, contextlib.__file__)

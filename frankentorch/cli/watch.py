@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -98,5 +97,5 @@ def script(target: str, args: Sequence[str]) -> tuple[list[Seen], bool]:
             if isinstance(error, ClickException):
                 raise
             good = False
-            traceback.print_exc()
+            settings.show_error(error)
     return found, good
