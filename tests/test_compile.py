@@ -424,6 +424,41 @@ def test_an_argument_that_the_function_refers_to_as_well() -> None:
     assert bits(compiled(w)) == [12.0] * 3
 
 
+def test_slices_as_arguments() -> None:
+    data = torch.arange(40.0)
+    written = torch.zeros(4)
+
+    def fn(x: Any, y: Any) -> Any:
+        written.add_(1)
+        return x * 2 + y[1:].sum(), x, written + y
+
+    compiled = torch.compile(fn)
+    for i in range(8):
+        out, same, more = compiled(data[i:i + 4], data[2 * i:2 * i + 4])
+        x, y = data[i:i + 4].clone(), data[2 * i:2 * i + 4].clone()
+        assert bits(out) == bits(x * 2 + y[1:].sum()) and bits(more) == bits(y + i + 1)
+        same.zero_()
+        assert not data[i:i + 4].any()
+        data[i:i + 4] = x
+    assert compiled.report().replayed > 3, str(compiled.report())
+    assert bits(compiled(written[:], data[:4])[2]) == bits(written + data[:4])
+    before = bits(written)
+    assert bits(compiled(data[:4], written[:])[2]) == [2 * (b + 1) for b in before]
+
+
+def test_a_slice_that_is_written_to() -> None:
+    def fn(x: Any) -> Any:
+        x.add_(1)
+        return x.detach()
+
+    compiled = torch.compile(fn)
+    data = torch.zeros(6)
+    for _ in range(5):
+        out = compiled(data[2:4])
+        assert bits(out) == bits(data[2:4])
+    assert bits(data) == [0.0, 0.0, 5.0, 5.0, 0.0, 0.0]
+
+
 def test_results_of_every_structure() -> None:
     def fn(x: Any) -> Any:
         y = x + 1
@@ -719,6 +754,28 @@ def test_methods_and_nested_compiled_functions() -> None:
     model.k = 3.0
     assert bits(model.scaled(torch.ones(2))) == [6.0, 6.0]
     assert bits(Model().scaled(torch.ones(2))) == [4.0, 4.0]
+
+
+def test_models_and_optimizers_as_arguments_and_steps_by_hand() -> None:
+    def by_hand(model: Any, x: Any, y: Any) -> Any:
+        for p in model.parameters():
+            p.grad = None
+        loss = ((model(x) - y) ** 2).mean()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 0.1)
+        with torch.no_grad():
+            for p in model.parameters():
+                p -= 0.1 * p.grad
+        return loss.detach()
+
+    (model, x, y, _), (twin, *_) = mlp(), mlp()
+    compiled = torch.compile(by_hand)
+    for _ in range(8):
+        assert bits(compiled(model, x, y)) == bits(by_hand(twin, x, y))
+    assert [bits(p) for p in model.parameters()] == [bits(p) for p in twin.parameters()]
+    assert compiled.report().replayed > 3, str(compiled.report())
+    other, *_ = mlp(3)
+    assert bits(compiled(other, x, y)) != bits(compiled(model, x, y))
 
 
 def test_numbers_followed_through_python() -> None:

@@ -88,7 +88,7 @@ class Attempt:
         if broken is not None:
             raise Refused(f"the call changes {broken}")
         trace = record.state.trace
-        builder.pending(trace, out, region.constants, region.checks)
+        builder.pending(trace, out, region)
         builder.remember(trace)
 
 

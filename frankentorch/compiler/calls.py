@@ -90,14 +90,23 @@ def user_line() -> tuple[str, int]:
 class Region:
     """One compiled call being recorded. The window tells it of every cut."""
 
-    __slots__ = ("fullgraph", "breaks", "cuts", "name", "constants", "checks")
+    __slots__ = ("fullgraph", "breaks", "cuts", "name", "constants", "checks", "origin")
 
     def __init__(self, name: str, fullgraph: bool) -> None:
         self.name, self.fullgraph = name, fullgraph
         self.breaks: list[tuple[str, str, int]] = []
         self.cuts = 0
         self.constants: list[Any] = []  # buffers made from Python data inside the call
-        self.checks: list[Any] = []  # bounds of index data that were checked: (buffer, offset, type, low, high)
+        self.checks: list[Any] = []  # bounds of index data that were checked: (value, low, high, exempt)
+        self.origin: dict[int, Any] | None = None  # of concrete values: (reference, name of the source, bytes from its start)
+
+    def derived(self, made: Any, base: Any, delta: int) -> None:
+        """A view of a concrete value was made: it comes from where its base comes from."""
+        if self.origin is None:
+            return
+        known = self.origin.get(id(base))
+        if known is not None and known[0]() is base:
+            self.origin[id(made)] = (weakref.ref(made), known[1], known[2] + delta)
 
     def on_cut(self, reason: str) -> None:
         """A window is about to be cut inside the call."""
@@ -197,6 +206,8 @@ class Compiled:
         if attempt is None:
             self.credit += 0.1
         region = state.region = Region(self.name, self.fullgraph)
+        if attempt is not None and attempt.builder is not None:
+            region.origin = attempt.builder.origin
         try:
             out = self.fn(*args, **kwargs) if attempt is None else attempt.call(self.fn, args, kwargs)
         finally:

@@ -16,6 +16,7 @@ from ..dtypes import get_default_dtype
 from ..knobs import knobs
 from ..ops import record
 from ..ops.bounds import memory_inside
+from ..ops.movement import as_strided_row
 from ..ops.record import Scalar, TrackedScalar, Value
 from ..ops.tracked import Tracked, Tracker
 from ..ops.types import SPECIALISED
@@ -90,6 +91,7 @@ class Builder:
         self.prelude: list[str] = []
         self.arg_guards: list[tuple[str, str]] = []
         self.arg_tensors: dict[int, tuple[Any, str]] = {}
+        self.arg_views: list[tuple[Any, str, Any, Any]] = []
         self.containers: list[tuple[Any, list[Any], str]] = []
         walk.visit(fn, getattr(fn, "__qualname__", "the function"))
         self.structure()
@@ -107,6 +109,19 @@ class Builder:
         for h in list(self.handles.values()):
             if h.grad is not None:
                 self.grads[id(h.tensor)] = self.grad_handle(h)
+        self.origin: dict[int, Any] = {}
+        for h in (*self.handles.values(), *self.grads.values()):
+            if h.home is h.tensor:
+                self.comes_from(h.tensor._value, h.name, 0)
+        for h in self.handles.values():
+            if h.home is not h.tensor:
+                value = h.tensor._fresh()
+                self.comes_from(value, self.handles[id(h.home)].name, value.offset - h.home._value.offset)
+        for view, name, _, _ in self.arg_views:
+            self.comes_from(view._value, name, 0)
+
+    def comes_from(self, value: Any, name: str, delta: int) -> None:
+        self.origin.setdefault(id(value), (weakref.ref(value), name, delta))
 
     # Before the call --------------------------------------------------------------------------------------------------
     def structure(self) -> None:
@@ -128,15 +143,18 @@ class Builder:
             if id(a) in walk.tensors:
                 self.arg_guards.append((f"{path} is {walk.const(a, 'T')}", label))
                 return
-            name = f"a{len(self.arg_tensors)}"
+            name = f"a{len(self.arg_tensors) + len(self.arg_views)}"
             self.arg_guards.append((f"({name} := {path}).__class__ is {walk.const(type(a))}", f"the type of {label}"))
             if id(a) in self.arg_tensors:
                 self.arg_guards.append((f"{name} is {self.arg_tensors[id(a)][1]}", f"{label} given twice"))
-            if a._root is not None or a._node is not None or a._own is not None:
-                raise Refused(f"{label} is a view or requires grad")
+            if a._node is not None or a._own is not None or a._meta:
+                raise Refused(f"{label} requires grad")
             extra = {k for k in a.__dict__ if not k.startswith("_")} & walk.names
             if extra:
                 raise Refused(f"{label} has attribute {min(extra)}, which the code may read")
+            if a._root is not None:
+                self.argument_view(a, name, label)
+                return
             self.arg_tensors[id(a)] = (a, name)
         elif type(a) in (tuple, list):
             self.containers.append((a, list(a), label))
@@ -158,6 +176,17 @@ class Builder:
         else:
             self.arg_guards.append((f"{path} is {walk.const(a)}", label))
             walk.visit(a, label)
+
+    def argument_view(self, a: Any, name: str, label: str) -> None:
+        """A view may be read; its memory must not be that of anything the call writes."""
+        value = a._fresh()
+        if a._node is not None or value.buf is None or value.buf.exposed:
+            raise Refused(f"{label} requires grad or is shared with foreign code")
+        home = a._home()
+        self.arg_guards.append((f"{name}._root is not None and ({name}v := {name}._fresh()).type is {self.walk.const(value.type)} and "
+                                f"({name}b := {name}v.buf) is not None and not {name}b.exposed and {name}._node is None and not {name}._meta and "
+                                f"{name}._own is None", f"the shape, dtype, memory or tape of {label}"))
+        self.arg_views.append((a, name, weakref.ref(home), weakref.ref(home._value)))
 
     def process_state(self) -> None:
         """Guards on modes, settings and hooks that recording reads."""
@@ -265,15 +294,10 @@ class Builder:
                 raise Refused("a step count was replaced")
 
     # At the end of the call -------------------------------------------------------------------------------------------
-    def pending(self, trace: Any, out: Any, constants: list[Any], checks: list[Any]) -> None:
+    def pending(self, trace: Any, out: Any, region: Any) -> None:
         """Before the cut: where leaves come from, which slot each changed tensor holds, and the shape of the result."""
         self.given = []
-        self.by_buf: dict[int, tuple[Any, str, int]] = {}
-        for h in (*self.handles.values(), *self.grads.values()):
-            buf = h.buf()
-            if buf is not None and h.home is h.tensor:
-                self.by_buf.setdefault(id(buf), (buf, h.name, h.offset))
-        fresh = {id(b): b for b in constants}
+        fresh = {id(b) for b in region.constants}
         self.leaves: list[tuple[str, Any, Any]] = []
         for leaf in trace.leaves:
             if isinstance(leaf, TrackedScalar):
@@ -282,21 +306,18 @@ class Builder:
                 if isinstance(leaf.num, Tracked):
                     raise Refused("a followed number is an operand of another kind")
                 self.leaves.append(("constant", leaf, 0))
-            elif id(leaf.buf) in self.by_buf:
-                _, name, offset = self.by_buf[id(leaf.buf)]
-                self.leaves.append(("tensor", name, leaf.offset - offset))
-            elif id(leaf.buf) in fresh:
-                self.leaves.append(("data", Value(leaf.type, None, -1, leaf.buf, leaf.offset), 0))
             else:
-                raise Refused("the call reads a tensor that is neither an argument nor reachable by name")
+                self.leaves.append(self.source_of(leaf, fresh))
         self.bounds: list[tuple[str, int, Any, int, int, int | None]] = []
-        for buf, offset, type_, low, high, exempt in checks:
-            if id(buf) in self.by_buf:
-                _, name, start = self.by_buf[id(buf)]
-                self.bounds.append((name, offset - start, type_, low, high, exempt))
-            elif id(buf) not in fresh:
-                raise Refused("the call checks data of a tensor that is neither an argument nor reachable by name")
+        for value, low, high, exempt in region.checks:
+            kind, name, offset = self.source_of(value, fresh)
+            if kind == "tensor":
+                self.bounds.append((name, offset, value.type, low, high, exempt))
+        region.checks.clear()
         self.trace = trace
+        for view, name, home, before in self.arg_views:
+            if view._node is not None or view._home() is not home() or home()._value is not before():
+                raise Refused(f"{name}, a view, is written to")
         for container, before, label in self.containers:
             now = [*container, *container.values()] if isinstance(container, dict) else list(container)
             if len(now) != len(before) or not all(map(is_, now, before)):
@@ -317,7 +338,15 @@ class Builder:
         self.made: dict[int, str] = {}
         self.made_lines: list[str] = []
         self.result = self.rebuild(out)
-        self.by_buf = {}
+
+    def source_of(self, leaf: Any, fresh: set[int]) -> tuple[str, Any, Any]:
+        """Where a concrete value comes from: a tensor from before the call, or Python data in it."""
+        known = self.origin.get(id(leaf))
+        if known is not None and known[0]() is leaf:
+            return "tensor", known[1], known[2]
+        if id(leaf.buf) in fresh:
+            return "data", Value(leaf.type, None, -1, leaf.buf, leaf.offset), 0
+        raise Refused("the call reads a tensor that is neither an argument nor reachable by name")
 
     def slot_of(self, t: Any, what: str) -> int:
         """The slot of a fresh result."""
@@ -359,8 +388,13 @@ class Builder:
             for g in self.grads.values():
                 if g.tensor is out:
                     return g.name
+            for view, name, _, _ in self.arg_views:
+                if view is out:
+                    return name
             if id(out) in self.made:
                 return self.made[id(out)]
+            if out._root is not None:
+                return self.view(out)
             slot = self.slot_of(out, "a result")
             if any(not k.startswith("_") for k in out.__dict__) or out._hooks_table or out._retain or out._grad is not None or out._is_param:
                 raise Refused("a result is a special tensor")
@@ -386,6 +420,28 @@ class Builder:
         if id(out) in walk.known:
             return walk.const(out)
         raise Refused(f"the call returns a {kind.__name__}")
+
+    def view(self, out: Any) -> str:
+        """A result that is a view, of another result or of a tensor from before the call; its value follows from that tensor's."""
+        home = out._home()
+        if out._own is not None or out._family is not None or out._meta or type(out) is not Tensor or out._grad is not None:
+            raise Refused("a result is a special view")
+        if any(not k.startswith("_") for k in out.__dict__) or out._node is not None and out._node.is_leaf:
+            raise Refused("a result is a special view")
+        base = self.rebuild(home)
+        name = self.made[id(out)] = f"r{len(self.made)}"
+        t, whole = out._value.type, home._value.type
+        self.made_lines.append(f"{name} = new(Tensor)")
+        if t is whole and out._soff == 0:
+            self.made_lines.append(f"{name}._value = {base}._value")
+        else:
+            sig = record.make_sig(as_strided_row, (whole,), (t.shape, t.strides, out._soff))
+            self.walk.ns["view_value"] = tape.view_value
+            self.made_lines.append(f"{name}._value = view_value({self.walk.const(sig)}, {base}._value)")
+        self.made_lines += [f"{name}._root = {base}", f"{name}._soff = {out._soff}", f"{name}._detached = {out._detached}",
+                            f"c = {base}._vc", f"if c is not None: {name}._seen = c.writes"]
+        self.tape_of(out, name)
+        return name
 
     def tape_of(self, out: Any, name: str) -> None:
         """A result that requires grad keeps a node whose graph was freed."""
@@ -442,6 +498,9 @@ class Builder:
             if kind != "tensor":
                 raise Refused("a constant's memory was given away")
             checks.append((f"refs({name}v) <= {ALONE} and refs({name}b) <= {ALONE} and {name}b.owner is None", f"who else holds the memory of {name}"))
+        for _, view, _, _ in self.arg_views:
+            for _, h, _ in self.effects:
+                checks.append((f"{view}b is not {h.name}b", f"a view of {h.label}, which the call writes to"))
         body.guards(checks)
         for name, offset, type_, low, high, exempt in dict.fromkeys(self.bounds):
             ns["inside"] = memory_inside
@@ -528,7 +587,7 @@ class Builder:
         for name, expr in self.counts:
             body.add(f"{name}.value = {expr}")
         for line in self.made_lines:
-            if "{" in line and line.split(" = ")[0].endswith("._value"):
+            if line.split(" = ")[0].endswith("._value") and line.split(" = ")[1].startswith("{"):
                 slot = int(line[line.index("{") + 1:line.index("}")])
                 if slot not in place:
                     raise Refused("a result was not stored")

@@ -198,6 +198,12 @@ class Walk:
             else:
                 self.empties.append((self.const(table, "c"), f"an attribute of {label}"))
         if code not in self.codes:
+            if code.co_filename.startswith(PACKAGE):  # one of our decorators: what it wraps may be the user's
+                for cell in f.__closure__ or ():
+                    inner = cell.cell_contents
+                    if isinstance(inner, types.FunctionType):
+                        self.guard(f"{self.const(cell)}.cell_contents is {self.const(inner)}", f"what {label} wraps")
+                        self.visit(inner, label)
             return
         self.found |= nested(code)
         name = self.const(f, "f")

@@ -39,18 +39,18 @@ def memory_inside(buf: Any, offset: int, type_: Any, low: int, high: int, exempt
 
 def proved(index: Any, low: int, high: int, exempt: int | None = None) -> bool:
     """Whether an index tensor's elements are known to lie inside (or to equal `exempt`) without running anything."""
-    sources: list[tuple[Any, int, Any]] = []
+    sources: list[Value] = []
     if not _proved(index._value if index._root is None else index._fresh(), low, high, exempt, sources):
         return False
     if state.region is not None:
-        state.region.checks.extend((buf, offset, type_, low, high, exempt) for buf, offset, type_ in sources)
+        state.region.checks.extend((v, low, high, exempt) for v in sources)
     return True
 
 
-def _proved(index: Value, low: int, high: int, exempt: int | None, sources: list[tuple[Any, int, Any]]) -> bool:
+def _proved(index: Value, low: int, high: int, exempt: int | None, sources: list[Value]) -> bool:
     trace = index.trace
     if index.buf is not None:
-        sources.append((index.buf, index.offset, index.type))
+        sources.append(index)
         return memory_inside(index.buf, index.offset, index.type, low, high, exempt)
     if trace is not state.trace:
         return False
@@ -75,7 +75,11 @@ def _proved(index: Value, low: int, high: int, exempt: int | None, sources: list
                 continue
             if leaf.buf is None or leaf.buf.exposed or not memory_inside(leaf.buf, leaf.offset, leaf.type, low, high, exempt):
                 return False
-            sources.append((leaf.buf, leaf.offset, leaf.type))
+            sources.append(leaf)
+        elif "index" in row.traits:
+            size, dim = sig.attrs[:2]
+            if low > 0 or size[dim] > high:
+                return False
         elif row is where_row:
             stack.extend(args[1:])
         elif row.view is not None or "copy" in row.traits or "convert" in row.traits and sig.types[0].dtype in _WIDE and sig.outs[0].dtype in _WIDE:

@@ -274,7 +274,11 @@ def _again(latest: Value, type_: TensorType, start: int) -> Value:
 def view_value(sig: Sig, value: Value) -> Value:
     """A movement of a value: metadata when it is concrete, an instruction while it is pending."""
     if value.buf is not None:
-        return Value(sig.out, None, -1, value.buf, value.offset + sig.delta * value.type.dtype.itemsize)  # type: ignore[arg-type]
+        delta = sig.delta * value.type.dtype.itemsize
+        made = Value(sig.out, None, -1, value.buf, value.offset + delta)  # type: ignore[arg-type]
+        if state.region is not None:
+            state.region.derived(made, value, delta)
+        return made
     return push(sig, (value,))  # type: ignore[no-any-return]
 
 
@@ -442,7 +446,7 @@ def attach(sig: Sig, tensors: Sequence[Any], values: Sequence[Any], outs: Sequen
                 name, number = node.name, i
             store = t._storage_counter()
             version = store if t._own is None else t._own
-            if version is state.writing and side == "in":
+            if version is state.writing and side == "in" and i == 0:
                 continue
             versions.append((version, version.v, sig.types[i] if side == "in" else sig.outs[i], name, number, store, store.writes, t._soff, len(saved) - 1))
         node.saved, node.versions = tuple(saved), tuple(versions)
