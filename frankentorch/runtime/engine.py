@@ -68,7 +68,7 @@ def run(roots: Sequence[tuple[Any, int, Any]], retain_graph: bool, create_graph:
 def _run(roots: Sequence[tuple[Any, int, Any]], retain_graph: bool, create_graph: bool, captures: Sequence[tuple[Any, int]] | None,
          accumulate: bool) -> list[Any]:
     starts = list(dict.fromkeys(node for node, _, _ in roots))
-    targets = None if captures is None else {c[0] for c in captures}
+    targets = None if captures is None else {c[0] for c in captures if c[0].__class__ is not Untracked}
     wanted = None if targets is None else _wanted_nodes(starts, targets)
     if wanted is not None:
         starts = [s for s in starts if s in wanted]

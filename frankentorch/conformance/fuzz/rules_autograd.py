@@ -61,7 +61,7 @@ def create_graph_backward(g: Grammar) -> str | None:
     return None if y is None else f"{y}.sum().backward(create_graph=True)"
 
 
-@rule(1)
+@rule(2)
 def double_use(g: Grammar) -> str | None:
     y = root(g)
     return None if y is None else f"{y}.sum().backward()\n{y}.sum().backward()"

@@ -5,7 +5,7 @@ Enters: a `Grammar`. Leaves: source of one statement, or None.
 
 from __future__ import annotations
 
-from .generate import Grammar, broadcasts, rule
+from .generate import Grammar, broadcasts, overlaps, rule, self_overlapping
 
 UNARY = ("neg()", "abs()", "tanh()", "sigmoid()", "sin()", "cos()", "relu()", "square()", "atan()", "erf()", "clamp(-1, 1)", "clamp(min=0.5)",
          "clamp(min=-2, max=2).exp()", "abs().sqrt()", "abs().add(0.5).log()", "abs().add(0.5).rsqrt()", "sign()", "floor()", "round()", "trunc()",
@@ -135,11 +135,11 @@ def convert(g: Grammar) -> str | None:
 
 @rule(1)
 def out_form(g: Grammar) -> str | None:
-    x = g.floats(lambda t: not t.requires_grad)
+    x = g.floats(lambda t: not t.requires_grad and not self_overlapping(t))
     if x is None:
         return None
     t = g.value(x)
-    y = g.floats(lambda u: u.shape == t.shape and u.dtype == t.dtype and not u.requires_grad) or x
+    y = g.floats(lambda u: not self_overlapping(u) and u.shape == t.shape and u.dtype == t.dtype and not u.requires_grad and not overlaps(u, t)) or x
     return g.one(f"torch.add({x}, {x}, out={y})", f"torch.sin({x}, out={y})", f"{g.fresh()} = torch.mul({x}, 2, out=torch.empty({tuple(t.shape)}, dtype={x}.dtype))")
 
 

@@ -139,7 +139,7 @@ def view_unfold(g: Grammar) -> str | None:
 
 @rule(2)
 def view_as_strided(g: Grammar) -> str | None:
-    x = g.pick(lambda t: t.numel() > 0)
+    x = g.pick(lambda t: t.numel() > 0 and not (t.requires_grad and t._is_view()))  # outside a view's own elements torch drops gradients
     if x is None:
         return None
     t = g.value(x)

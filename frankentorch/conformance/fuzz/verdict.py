@@ -51,4 +51,4 @@ def judge(program: Program, modes: tuple[str, ...] = MODES, soft: bool = False) 
 def unsteady(program: Program, want: Log) -> bool:
     """Whether torch's own run depends on rounding: on the last bits of its inputs."""
     nudge = NUDGE[program.loose]
-    return any(compare(want, run(program, "torch", perturb=p), program) is not None for p in (nudge, -nudge))
+    return any(compare(want, run(program, "torch", perturb=p), program) is not None for p in (nudge, -nudge, 1.5 * nudge, -1.5 * nudge))
