@@ -8,6 +8,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -58,14 +59,14 @@ def test_our_own_rooms_are_not_modules_of_torch(name: str) -> None:
 
 def test_everything_is_undone() -> None:
     names = {n for n in sys.modules if n.split(".")[0] == "torch"}
-    path = list(sys.meta_path)
+    path = list(sys.meta_path), list(sys.path)
     with frankentorch.as_torch(), frankentorch.as_torch():
         import torch.nn  # noqa: F401
 
         assert alias.installed()
     assert not alias.installed()
     assert {n for n in sys.modules if n.split(".")[0] == "torch"} == names
-    assert sys.meta_path == path
+    assert (sys.meta_path, sys.path) == path
     with pytest.raises(RuntimeError, match="nothing was installed"):
         alias.uninstall()
 
@@ -90,6 +91,24 @@ import torch, torch.nn
 print(json.dumps({"inside": inside, "back": torch is real and sys.modules["torch.nn"] is real.nn}))
 """)
     assert answer == {"inside": ["frankentorch", "frankentorch.nn"], "back": True}
+
+
+def test_spawned_processes_have_the_name(tmp_path: Path) -> None:
+    script = tmp_path / "spawns.py"
+    script.write_text("""
+import multiprocessing
+import torch.nn.functional as F
+import torch
+
+def work(x):
+    return torch.__name__, F.relu(torch.tensor([-1.0, x])).tolist()
+
+if __name__ == "__main__":
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        print(pool.apply(work, (3.0,)))
+""")
+    done = subprocess.run([sys.executable, "-m", "frankentorch", "run", str(script)], capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout == "('frankentorch', [0.0, 3.0])\n", done.stderr
 
 
 def test_the_alias_imports_neither_torch_nor_the_compiler() -> None:

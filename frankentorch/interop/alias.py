@@ -7,6 +7,7 @@ torch that was imported before is set aside and comes back with `uninstall`; mod
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.abc
 import importlib.machinery
@@ -14,7 +15,6 @@ import importlib.util
 import sys
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -25,6 +25,9 @@ from .. import _namespace
 NAME, HOUSE = "torch", "frankentorch"
 OURS = frozenset({"conformance", "interop", "ledger", "as_torch"})
 """Names of `_namespace.LAZY` that torch does not have."""
+
+SHIM = str(Path(__file__).parent / "shim")
+"""On ``sys.path`` while the alias stands, which multiprocessing hands on: so a spawned process has the alias, too."""
 
 _lock = threading.RLock()
 _depth = 0
@@ -128,6 +131,8 @@ def install() -> None:
             _set_aside.update(_take_torch())
             sys.modules[NAME] = house
             sys.meta_path.insert(0, _FINDER)
+            if SHIM not in sys.path:
+                sys.path.insert(min(1, len(sys.path)), SHIM)
             importlib.invalidate_caches()
 
 
@@ -140,13 +145,15 @@ def uninstall() -> None:
         _depth -= 1
         if _depth == 0:
             sys.meta_path.remove(_FINDER)
+            with contextlib.suppress(ValueError):
+                sys.path.remove(SHIM)
             _take_torch()
             sys.modules.update(_set_aside)
             _set_aside.clear()
             importlib.invalidate_caches()
 
 
-@contextmanager
+@contextlib.contextmanager
 def as_torch() -> Iterator[ModuleType]:
     """``with as_torch():`` — inside, ``import torch`` gives FrankenTorch; afterwards all is as before."""
     install()
