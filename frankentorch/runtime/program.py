@@ -20,7 +20,8 @@ from .memory import Buffer
 
 OBSERVERS: list[Callable[[Any, tuple[int, ...], dict[int, int]], None]] = []
 """Called with the instructions, stored slots and donors of every program that is new to this process (``ft dump``)."""
-STATS = {"runs": 0, "builds": 0, "plans_loaded": 0, "extern": 0, "numpy": 0, "build_seconds": 0.0}
+SAVED_SIZES = 64
+STATS = {"runs": 0, "builds": 0, "resized": 0, "plans_loaded": 0, "extern": 0, "numpy": 0, "build_seconds": 0.0}
 
 
 class Bound:
@@ -111,6 +112,13 @@ class Bound:
 
 
 PROGRAMS: dict[Any, Bound] = {}
+PROGRAM_LIMIT = 8192
+_STRUCTURES: set[Any] = set()
+
+
+def structure(instrs: list[tuple[Sig, tuple[int, ...]]], live: tuple[int, ...]) -> Any:
+    """A program without its sizes: rows, element types, ranks, which numbers are constants, and who reads what."""
+    return live, tuple([(sig.row, tuple([(t.dtype, t.ndim, t.scalar, t.const) for t in sig.types]), slots) for sig, slots in instrs])
 
 
 def execute(window: Any, reason: str) -> None:
@@ -127,6 +135,8 @@ def execute(window: Any, reason: str) -> None:
     key = (tuple(window.instrs), live, tuple(donors.items()), knobs.cpu)
     bound = PROGRAMS.get(key)
     if bound is None:
+        if len(PROGRAMS) >= PROGRAM_LIMIT:
+            del PROGRAMS[next(iter(PROGRAMS))]
         bound = PROGRAMS[key] = build(window.instrs, live, donors)
     STATS["runs"] += 1
     if knobs.debug >= 2:
@@ -166,12 +176,22 @@ def build(instrs: list[tuple[Sig, tuple[int, ...]]], live: tuple[int, ...], dono
             kernels = found
             STATS["plans_loaded"] += 1
     if kernels is None:
-        plan = compile_plan(instrs, live, donors, tier, threads)
+        shape = structure(instrs, live)
+        if shape in _STRUCTURES:
+            # The same program at another size (a growing cache): planned as recorded. Kernels do not depend on sizes, so no IR is built.
+            from ..lower.program import build_plan
+
+            plan = build_plan(instrs, live, _leaf_donors(live, donors), tier, threads)
+            STATS["resized"] += 1
+        else:
+            plan = compile_plan(instrs, live, donors, tier, threads)
+            STATS["builds"] += 1
+            _STRUCTURES.add(shape)
         for e in plan.entries:
             e.key = objects.key_of(e.text)
         kernels = [objects.get(e.text, e.symbol) for e in plan.entries]
-        plans.save(name, plan)
-        STATS["builds"] += 1
+        if STATS["resized"] < SAVED_SIZES:
+            plans.save(name, plan)
     assert plan is not None
     bound = Bound(plan, kernels)  # type: ignore[arg-type]
     STATS["build_seconds"] += time.perf_counter() - began
@@ -191,12 +211,7 @@ def compile_plan(instrs: list[tuple[Sig, tuple[int, ...]]], live: tuple[int, ...
     pipeline.optimise(module)
     recorded = ir_build.from_module(module)
     new_live = recorded.outputs
-    leaf_of_slot: dict[int, int] = {}
-    at = 0
-    for sig, _ in instrs:
-        if sig.row.kind is Kind.LEAF:
-            leaf_of_slot[at] = len(leaf_of_slot)
-        at += len(sig.outs)
+    leaf_of_slot = _leaf_numbers(instrs)
     moved = {new_live[live.index(new)]: leaf_of_slot[old] for new, old in donors.items() if new in live}
     plan = build_plan(recorded.instrs, new_live, moved, tier, threads)
     back = dict(zip(new_live, live, strict=True))
@@ -208,6 +223,22 @@ def compile_plan(instrs: list[tuple[Sig, tuple[int, ...]]], live: tuple[int, ...
         for e in plan.entries:
             e.words = [_literal(numbers[w[1]]) if isinstance(w, tuple) and w[0] == "scalar" and w[1] in numbers else w for w in e.words]
     return plan
+
+
+def _leaf_numbers(instrs: list[tuple[Sig, tuple[int, ...]]]) -> dict[int, int]:
+    """The number of each leaf by its slot."""
+    numbers: dict[int, int] = {}
+    at = 0
+    for sig, _ in instrs:
+        if sig.row.kind is Kind.LEAF:
+            numbers[at] = len(numbers)
+        at += len(sig.outs)
+    return numbers
+
+
+def _leaf_donors(live: tuple[int, ...], donors: dict[int, int]) -> dict[int, int]:
+    """Donors of stored slots only."""
+    return {new: old for new, old in donors.items() if new in live}
 
 
 def _literal(value: Any) -> int:
