@@ -12,7 +12,7 @@ import copy
 import ctypes
 import functools
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from . import device as devices
@@ -1047,18 +1047,20 @@ class Tensor(metaclass=TensorMeta):
         if id(self) in memo:
             return memo[id(self)]  # type: ignore[no-any-return]
         root = self._home()
+        key = ("storage", id(root))
+        base = memo.get(key)
+        t = Tensor.__new__(type(self))
         with grad_mode(False):
-            base = memo.get(("storage", id(root)))
-            if base is None:
-                base = memo["storage", id(root)] = emit(clone_row, (wrap(root._value),), (dense_type(root._value.type).strides,)) if not root._meta else root
-            t = Tensor.__new__(type(self))
-            if self._root is None:
-                t._value = emit(clone_row, (base,), (base._value.type.strides,))._value if not root._meta else base._value
-                t._value = base._value if ("owner", id(root)) not in memo else t._value
-                memo["owner", id(root)] = t
+            if root._meta:
+                t._adopt(self.detach())
+            elif base is None and self._root is None:
+                t._value = emit(clone_row, (wrap(root._value),), (dense_type(root._value.type).strides,))._value
+                memo[key] = t
             else:
-                v = base._as_strided(self._value.type.shape, self._value.type.strides, self._soff)
-                t._adopt(v)
+                if base is None:
+                    base = memo[key] = emit(clone_row, (wrap(root._value),), (dense_type(root._value.type).strides,))
+                self._fresh()
+                t._adopt(base._as_strided(self._value.type.shape, self._value.type.strides, self._soff).detach())
         if self._meta:
             t._meta = True
         if self._is_param:

@@ -40,6 +40,7 @@ from .pointwise import (
     trunc,
     where,
 )
+from .unsupported import need
 
 
 def _no_bool_sub(a: Any, b: Any) -> None:
@@ -195,6 +196,8 @@ def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
     """Bounded from below and above (by numbers or tensors); NaN stays NaN."""
     if min is None and max is None:
         raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
+    if any(x.dtype.is_complex if is_tensor(x) else isinstance(x, complex) for x in (input, min, max)):
+        raise NotImplementedError("clamp is not supported for complex types")
     if is_tensor(min) or is_tensor(max):
         out = input
         if min is not None:
@@ -202,8 +205,6 @@ def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
         if max is not None:
             out = minimum(out, max) if is_tensor(max) else minimum_number(out, max)
         return out
-    if input.dtype.is_complex:
-        raise RuntimeError("clamp is not supported for complex types")
     return clamp_scalar(input, min, max)
 
 
@@ -270,7 +271,14 @@ def round(input: Any, *, decimals: int = 0) -> Any:
 @api("frac(Tensor input) -> Tensor", inplace=True)
 def frac(input: Any) -> Any:
     """input - trunc(input)."""
+    need("frac_cpu", input, "float")
     return sub(input, trunc(input).detach())
+
+
+def _float_or(name: str, x: Any) -> None:
+    """isposinf and isneginf have no answer for complex numbers."""
+    if x.dtype.is_complex:
+        raise RuntimeError(f"{name} does not support complex inputs.")
 
 
 def no_complex(kernel: str, *operands: Any) -> None:
@@ -311,8 +319,13 @@ def logaddexp2(input: Any, other: Any) -> Any:
 def xlogy(input: Any, other: Any) -> Any:
     """input * log(other), 0 where input is 0."""
     no_complex("xlogy_cpu", input, other)
+    if isinstance(other, complex):
+        raise NotImplementedError("\"xlogy_cpu\" not implemented for 'ComplexFloat'")
     other_t = other if is_tensor(other) else input * 0 + other
     x = input if is_tensor(input) else other_t * 0 + input
+    together = result_type(x, other_t)
+    if together.is_floating_point:
+        other_t = call.cast(other_t, together)
     return where(eq(x, 0) & ~isnan(other_t), 0.0, x * log(other_t))
 
 
@@ -372,12 +385,14 @@ def isfinite(input: Any) -> Any:
 @api("isposinf(Tensor input) -> Tensor")
 def isposinf(input: Any) -> Any:
     """Whether each element is +infinity."""
+    _float_or("isposinf", input)
     return eq(input, math.inf)
 
 
 @api("isneginf(Tensor input) -> Tensor")
 def isneginf(input: Any) -> Any:
     """Whether each element is -infinity."""
+    _float_or("isneginf", input)
     return eq(input, -math.inf)
 
 
@@ -442,14 +457,27 @@ def dist(input: Any, other: Any, p: Any = 2) -> Any:
 @api("heaviside(Tensor input, Tensor values) -> Tensor", inplace=True)
 def heaviside(input: Any, values: Any) -> Any:
     """0 below zero, 1 above, `values` at zero."""
+    if input.dtype.is_complex or values.dtype.is_complex:
+        raise RuntimeError("heaviside is not yet implemented for complex tensors.")
+    if input.dtype is not values.dtype:
+        raise RuntimeError("heaviside is not yet implemented for tensors with different dtypes.")
     return where(eq(input, 0) , values, call.cast(input > 0, input.dtype))
+
+
+def _need_whole(kernel: str, input: Any, other: Any) -> Any:
+    """The integer dtype of both operands."""
+    together = result_type(input, other)
+    if together.category != dtypes.INT:
+        raise NotImplementedError(f"\"{kernel}\" not implemented for '{together.scalar_name}'")
+    return together
 
 
 @api("gcd(Tensor input, Tensor other) -> Tensor", inplace=True)
 def gcd(input: Any, other: Any) -> Any:
     """The greatest common divisor, by Euclid's algorithm run to its bound for the dtype."""
-    a, b = abs_(input), abs_(other)
-    for _ in range(int(input.dtype.itemsize * 8 * 1.45) + 1):
+    together = _need_whole("gcd_cpu", input, other)
+    a, b = abs_(call.cast(input, together)), abs_(call.cast(other, together))
+    for _ in range(int(together.itemsize * 8 * 1.45) + 1):
         done = eq(b, 0)
         a, b = where(done, a, b), where(done, 0, a - floor_divide(a, where(done, 1, b)) * b)
     return a
@@ -458,6 +486,8 @@ def gcd(input: Any, other: Any) -> Any:
 @api("lcm(Tensor input, Tensor other) -> Tensor", inplace=True)
 def lcm(input: Any, other: Any) -> Any:
     """The least common multiple."""
+    together = _need_whole("lcm_cpu", input, other)
+    input, other = call.cast(input, together), call.cast(other, together)
     g = gcd(input, other)
     zero = eq(g, 0)
     return where(zero, 0, abs_(floor_divide(input, where(zero, 1, g)) * other))
@@ -474,6 +504,8 @@ def nextafter(input: Any, other: Any) -> Any:
 @api("ldexp(Tensor input, Tensor other) -> Tensor", inplace=True)
 def ldexp(input: Any, other: Any) -> Any:
     """input * 2**other."""
+    if not is_tensor(other):
+        raise TypeError(f"ldexp(): argument 'other' (position 2) must be Tensor, not {type(other).__name__}")
     return input * exp2(call.cast(other, dtypes.get_default_dtype()) if other.dtype.category < dtypes.FLOAT else other)
 
 
@@ -481,16 +513,22 @@ def ldexp(input: Any, other: Any) -> Any:
 def angle(input: Any) -> Any:
     """The argument of a complex number; 0 or pi for a real one."""
     if input.dtype.is_complex:
-        return atan2(input.imag, input.real)
+        from .complex_views import part
+
+        return atan2(part(input, 1), part(input, 0))
     x = input if input.dtype.category >= dtypes.FLOAT else call.cast(input, dtypes.get_default_dtype())
-    return where(isnan(x), math.nan, where(lt(x, 0), math.pi, 0.0))
+    return where(isnan(x), math.nan, where(lt(x, 0), call.number(x.dtype, math.pi), call.number(x.dtype, 0.0)))
 
 
 @api("polar(Tensor abs, Tensor angle) -> Tensor", method=False)
 def polar(abs: Any, angle: Any) -> Any:
     """abs * (cos angle + i sin angle)."""
+    from .complex_views import check_parts
     from .complex_views import complex as make
 
+    check_parts(abs, angle)
+    if abs.dtype is dtypes.float16:
+        raise NotImplementedError("\"polar_cpu\" not implemented for 'Half'")
     return make(abs * cos(angle), abs * sin(angle))
 
 
@@ -515,6 +553,7 @@ def resolve_neg(input: Any) -> Any:
 @api("cross(Tensor input, Tensor other, int? dim=None) -> Tensor")
 def cross(input: Any, other: Any, dim: Any = None) -> Any:
     """The cross product along a dimension of size 3."""
+    need("cross", input, "int", "float", "complex")
     d = next((i for i, n in enumerate(input.shape) if n == 3), None) if dim is None else call.wrap_dim(dim, input.ndim)
     if d is None:
         raise RuntimeError("no dimension of size 3 in input")
@@ -530,6 +569,7 @@ def trace(input: Any) -> Any:
     """The sum of the diagonal."""
     if input.ndim != 2:
         raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {input.ndim}")
+    need("trace", input, "int", "float", "complex")
     return input.diagonal().sum()
 
 

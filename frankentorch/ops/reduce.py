@@ -386,7 +386,7 @@ def _norm_vjp(g: Any, x: Any, out: Any, p: Any, dim: Any, keepdim: Any, missing:
     if p == 1.0:
         return (x.sgn() * g,)
     if p == 0.0:
-        return (x * 0,)
+        return (None,)
     if p in (float("inf"), float("-inf")):
         hits = (abs_(x) == n).to(g.dtype)
         return (x.sgn() * hits * (g / emit(sum_row, (hits,), (dims, True))),)

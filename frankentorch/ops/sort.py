@@ -122,8 +122,10 @@ def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool =
     d = wrap_dim(dim, input.ndim)
     if not 0 <= k <= (input.shape[d] if input.ndim else 1):
         raise RuntimeError("selected index k out of range")
+    if input.dtype is dtypes.bool_:
+        raise RuntimeError("topk does not support bool dtypes on CPU")
     if input.dtype.is_complex:
-        raise RuntimeError(f'"topk_cpu" not implemented for \'{input.dtype.scalar_name}\'')
+        raise RuntimeError("topk does not support complex dtypes on CPU")
     return TopK(*emit(topk_row, (input,), (int(k), d, bool(largest))))
 
 
@@ -173,6 +175,7 @@ def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False) -> Any:
     d = wrap_dim(dim, input.ndim)
     if not 1 <= k <= (input.shape[d] if input.ndim else 1):
         raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {d}")
+    need("kthvalue_cpu", input, "int", "float")
     return KthValue(*_kthvalue(input, int(k), d, bool(keepdim)))
 
 
@@ -217,7 +220,7 @@ def _median_of(name: str, pair: Any, ignore_nan: bool) -> Any:
     @api(f"{name}(Tensor input, int? dim=None, bool keepdim=False) -> Tensor")
     def function(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
         if input.dtype.is_complex or input.dtype is dtypes.bool_:
-            raise NotImplementedError(f"\"{name}_out\" not implemented for '{input.dtype.scalar_name}'")
+            raise NotImplementedError(f"\"{name}_{'cpu' if dim is None else 'out'}\" not implemented for '{input.dtype.scalar_name}'")
         if dim is not None:
             return pair(*_median(input, _line(input, name, dim)[0], bool(keepdim), ignore_nan))
         if input.numel() == 0:
@@ -258,6 +261,7 @@ _mode.row.grad_name = "ModeBackward0"
 @api("mode(Tensor input, int dim=-1, bool keepdim=False) -> (Tensor, Tensor)")
 def mode(input: Any, dim: int = -1, keepdim: bool = False) -> Any:
     """The most frequent value of each line (the smallest of several), and the last index at which it occurs."""
+    need("mode_cpu", input, "bool", "int", "float")
     return Mode(*_mode(input, _line(input, "mode", dim)[0], bool(keepdim)))
 
 
@@ -355,6 +359,7 @@ def searchsorted(sorted_sequence: Any, input: Any, *, out_int32: bool = False, r
             raise RuntimeError(f"{name}: sorter index out of range")
         sorted_sequence = gather(sorted_sequence, -1, sorter)
     dtype = dtypes.promote_types(sorted_sequence.dtype, values.dtype)
+    need("searchsorted_out_cpu", sorted_sequence if dtype is sorted_sequence.dtype else values, "int", "float")
     dtype = dtypes.float32 if dtype in LOW else dtype
     return emit(searchsorted_row, (call.cast(sorted_sequence, dtype), call.cast(values, dtype)), (bool(right) or side == "right", bool(out_int32)))
 
