@@ -130,6 +130,14 @@ def pointwise(row: Row, *args: Any, attrs: tuple[Any, ...] = ()) -> Any:
     return emit(row, operands, attrs)
 
 
+def needs_no_cast(row: Row, args: tuple[Any, ...]) -> bool:
+    """Whether a call of `pointwise` that just went well recorded its operands, all tensors, as they were."""
+    if not all([is_tensor(a) for a in args]):
+        return False
+    key = (row, dtypes.get_default_dtype(), *[a._value.type for a in args])
+    return _PLANS.get(key, 0) is None
+
+
 _C_NAMES = {f"{sign}int{bits}": f"{sign}int{bits}_t" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 
 

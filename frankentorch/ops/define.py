@@ -37,8 +37,18 @@ def unary(schema: str, *, doc: str, ref: Any, lane: Any, vjp: Any, promote: Any 
     row = add_row(Row(schema_name(schema), Kind.POINTWISE, schema, doc, infer=infer_pointwise(_out_dtype(promote)), ref=ref, lane=lane, vjp=vjp,
                       promote=promote, traits=frozenset(traits), samples=samples, inplace=inplace, method=method, aliases=tuple(aliases), public=public))
 
+    known: dict[TensorType, Sig] = {}
+
     def function(input: Any, *, out: Any = None) -> Any:
-        r = pointwise(row, input)
+        try:
+            value = input._value if input._root is None else input._fresh()
+            sig = known[value.type]
+        except (AttributeError, KeyError):
+            r = pointwise(row, input)
+            if input._value.type.dtype is not None and call.needs_no_cast(row, (input,)):
+                known[input._value.type] = record.make_sig(row, (input._value.type,), ())
+        else:
+            r = record.single(sig, input, value)
         return r if out is None else call.write_out(out, r, row.name)
 
     return finish(row, function)
@@ -50,8 +60,19 @@ def binary(schema: str, *, doc: str, ref: Any, lane: Any, vjp: Any, promote: Any
     row = add_row(Row(schema_name(schema), Kind.POINTWISE, schema, doc, infer=infer_pointwise(_out_dtype(promote)), ref=ref, lane=lane, vjp=vjp,
                       promote=promote, traits=frozenset(traits), samples=samples, inplace=inplace, method=method, aliases=tuple(aliases), public=public))
 
+    known: dict[tuple[TensorType, TensorType], Sig] = {}
+
     def function(input: Any, other: Any, *, out: Any = None) -> Any:
-        r = pointwise(row, input, other)
+        try:
+            a = input._value if input._root is None else input._fresh()
+            b = other._value if other._root is None else other._fresh()
+            sig = known[a.type, b.type]
+        except (AttributeError, KeyError):
+            r = pointwise(row, input, other)
+            if call.needs_no_cast(row, (input, other)):
+                known[input._value.type, other._value.type] = record.make_sig(row, (input._value.type, other._value.type), ())
+        else:
+            r = record.pair(sig, input, other, a, b)
         return r if out is None else call.write_out(out, r, row.name)
 
     return finish(row, function)
@@ -134,13 +155,15 @@ def composite(schema: str, *, doc: str = "", vjp: Any = None, opmath: bool = Tru
             (tensors if annotated.get(p, "").startswith("Tensor") else attrs).append(p)
         row = add_row(Row(name, Kind.COMPOSITE, schema, doc or (fn.__doc__ or ""), vjp=vjp, attrs=tuple(attrs), method=method, inplace=inplace,
                           aliases=tuple(aliases), public=public))
-        signature = inspect.signature(fn)
+        split: Callable[..., Any] | None = None
 
         @functools.wraps(fn)
         def function(*args: Any, **kwargs: Any) -> Any:
-            bound = signature.bind(*args, **kwargs)
-            bound.apply_defaults()
-            return run_composite(row, fn, [bound.arguments[t] for t in tensors], {a: bound.arguments[a] for a in attrs}, tensors, opmath)
+            nonlocal split
+            if split is None:
+                split = splitter(fn, name, tensors, attrs)
+            given, static = split(*args, **kwargs)
+            return run_composite(row, fn, given, static, tensors, opmath)
 
         final = with_out(function) if out else function
         final.row = row  # type: ignore[attr-defined]
@@ -152,6 +175,25 @@ def composite(schema: str, *, doc: str = "", vjp: Any = None, opmath: bool = Tru
     return register
 
 
+def splitter(fn: Callable[..., Any], name: str, tensors: list[str], attrs: list[str]) -> Callable[..., Any]:
+    """A function with the signature of `fn` that returns (tensor arguments in order, the others by name)."""
+    defaults: dict[str, Any] = {}
+    text: list[str] = []
+    starred = False
+    for p in inspect.signature(fn).parameters.values():
+        if p.kind is p.KEYWORD_ONLY and not starred:
+            starred = True
+            text.append("*")
+        if p.default is p.empty:
+            text.append(p.name)
+        else:
+            defaults[f"_{p.name}"] = p.default
+            text.append(f"{p.name}=_{p.name}")
+    named = ", ".join(f"{a!r}: {a}" for a in attrs)
+    exec(f"def {name}({', '.join(text)}):\n    return [{', '.join(tensors)}], {{{named}}}", defaults)
+    return defaults[name]  # type: ignore[no-any-return]
+
+
 def _params(schema: str) -> list[tuple[str, str]]:
     from .table import schema_params
 
@@ -160,20 +202,24 @@ def _params(schema: str) -> list[tuple[str, str]]:
 
 def run_composite(row: Row, fn: Callable[..., Any], tensors: list[Any], attrs: dict[str, Any], names: list[str], opmath: bool) -> Any:
     """Run a composite's body: in opmath for low precision, and as one tape node when the row has a rule."""
-    for name, t in zip(names, tensors, strict=True):
-        if t is not None and not call.is_tensor(t) and type(t) not in call.NUMBERS:
-            raise TypeError(f"{row.name}(): argument '{name}' (position {names.index(name) + 1}) must be Tensor, not {type(t).__name__}")
     given = tensors
-    low = None
-    if opmath:
-        for t in tensors:
-            if call.is_tensor(t) and t._value.type.dtype in LOW:
-                low = t._value.type.dtype if low is None else dtypes.promote_types(low, t._value.type.dtype)
-            elif call.is_tensor(t) and t._value.type.dtype.is_floating_point:
-                low = None
-                break
-    taped = row.vjp is not None and state.grad and any(t is not None and call.is_tensor(t) and t._node is not None for t in tensors)
-    if not taped:
+    low, wide, taped = None, False, False
+    for t in tensors:
+        if isinstance(t, record._Tensor):
+            taped = taped or t._node is not None
+            dtype = t._value.type.dtype
+            if dtype in LOW:
+                low = dtype if low is None else dtypes.promote_types(low, dtype)
+            elif dtype.is_floating_point:
+                wide = True
+        elif t is not None and type(t) not in call.NUMBERS:
+            at = next(i for i, x in enumerate(tensors) if x is t)
+            raise TypeError(f"{row.name}(): argument '{names[at]}' (position {at + 1}) must be Tensor, not {type(t).__name__}")
+    if wide or not opmath:
+        low = None
+    if low is not None and attrs.get("dtype") is not None:
+        low = attrs["dtype"] if attrs["dtype"] in LOW else None
+    if not (taped and row.vjp is not None and state.grad):
         if low is not None:
             tensors = [call.cast(t, dtypes.float32) if call.is_tensor(t) and t._value.type.dtype in LOW else t for t in tensors]
         out = fn(**dict(zip(names, tensors, strict=True)), **attrs)

@@ -20,6 +20,7 @@ from ..errors import InterpreterError
 from .table import Kind, Row
 from .tracked import Tracked, plain
 from .types import TensorType, scalar_type
+from .unsupported import refuse
 
 if TYPE_CHECKING:
     from ..runtime.memory import Buffer
@@ -176,7 +177,7 @@ def install(window_factory: Any, tensor_class: Any, attach: Any) -> None:
     global new_window, _Tensor, _new, _attach
     new_window = window_factory
     _Tensor = tensor_class
-    _new = tensor_class.__new__
+    _new = object.__new__
     _attach = attach
     state.trace = new_window()
 
@@ -192,6 +193,8 @@ def make_sig(row: Row, types: tuple[TensorType, ...], attrs: tuple[Any, ...]) ->
     found = SIGS.get(key)
     if found is not None:
         return found
+    if types:
+        refuse(row.name, types[0].dtype)
     delta = 0
     if row.view is not None:
         from .types import tensor_type
@@ -264,6 +267,43 @@ class TrackedScalar(Scalar):
         num = plain(value)
         super().__init__(scalar_type(dtype, num), num)
         self.source = value
+
+
+def single(sig: Sig, a: Any, value: Value) -> Any:
+    """`emit` for one operand whose signature is known."""
+    now = state
+    trace = now.trace
+    slot = value.slot if value.trace is trace else trace.enter(value)
+    refs = trace.refs
+    v = Value(sig.out, trace, len(refs))  # type: ignore[arg-type]
+    trace.instrs.append((sig, (slot,)))
+    refs.append(ref(v))
+    if trace.flush:
+        trace.full()
+    out = _new(_Tensor)
+    out._value = v
+    if a._node is not None and now.grad:
+        _attach(sig, (a,), (value,), (out,))
+    return out
+
+
+def pair(sig: Sig, a: Any, b: Any, va: Value, vb: Value) -> Any:
+    """`emit` for two operands whose signature is known."""
+    now = state
+    trace = now.trace
+    sa = va.slot if va.trace is trace else trace.enter(va)
+    sb = vb.slot if vb.trace is trace else trace.enter(vb)
+    refs = trace.refs
+    v = Value(sig.out, trace, len(refs))  # type: ignore[arg-type]
+    trace.instrs.append((sig, (sa, sb)))
+    refs.append(ref(v))
+    if trace.flush:
+        trace.full()
+    out = _new(_Tensor)
+    out._value = v
+    if (a._node is not None or b._node is not None) and now.grad:
+        _attach(sig, (a, b), (va, vb), (out,))
+    return out
 
 
 def number(dtype: Any, value: Any) -> Any:

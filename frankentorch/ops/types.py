@@ -115,12 +115,20 @@ def tensor_type(dtype: DType, shape: Sequence[int], strides: Sequence[int] | Non
     return _INTERNED.setdefault(key, t)
 
 
+_NUMBERS: dict[DType, TensorType] = {}
 SPECIALISED = (0, 1, 2, 3, -1, 0.5, -0.5, -2)
+_SPECIALISED = frozenset(SPECIALISED)
 
 
 def scalar_type(dtype: DType, value: float | int | bool | complex | None = None) -> TensorType:
     """The type of a run-time number; numbers in `SPECIALISED` have types of their own, so that passes can see them."""
-    const = value if value is not None and value in SPECIALISED and not (value == 0 and str(value)[0] == "-") else None
+    if value is None or value not in _SPECIALISED or value == 0 and str(value)[0] == "-":
+        plain = _NUMBERS.get(dtype)
+        if plain is not None:
+            return plain
+        const = None
+    else:
+        const = value
     if const is not None:
         const = complex(const) if dtype.is_complex else float(const) if dtype.is_floating_point else int(const)  # type: ignore[arg-type]
     key = (dtype, "scalar", const)
@@ -131,6 +139,8 @@ def scalar_type(dtype: DType, value: float | int | bool | complex | None = None)
     t.dtype, t.shape, t.strides, t.ndim, t.numel = dtype, (), (), 0, 1
     t.contiguous = t.dense = t.scalar = True
     t.const = const
+    if const is None:
+        _NUMBERS[dtype] = t
     t.text = f"scalar<{dtype.lane}{'' if const is None else f' = {const!r}'}>"
     return _INTERNED.setdefault(key, t)
 
