@@ -1,6 +1,7 @@
 """Normalisations: layer, batch, group, instance and RMS norm, as composites.
 
-Statistics follow the fixed tree of docs/contract.md: a mean, then the mean of squared deviations (two passes).
+Statistics follow the fixed tree of docs/contract.md: a mean, then the mean of squared deviations (two passes). A row here takes checked
+arguments; the torch function of the same name, which checks them, follows it and takes its place in the public table.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from .define import LOW, api, composite
 from .pointwise import rsqrt
 from .record import emit
 from .reduce import sum_row
+from .unsupported import need
 
 
 def _moments(x: Any, dims: tuple[int, ...]) -> tuple[Any, Any]:
@@ -43,7 +45,7 @@ def _layer_norm_vjp(g: Any, input: Any, weight: Any, bias: Any, out: Any, normal
     return gx, gw, gb
 
 
-@composite("_layer_norm(Tensor input, Tensor? weight, Tensor? bias, int[] normalized_shape, float eps) -> Tensor", method=False, public=False, out=False,
+@composite("layer_norm(Tensor input, Tensor? weight, Tensor? bias, int[] normalized_shape, float eps) -> Tensor", method=False, public=False, out=False,
            vjp=_layer_norm_vjp)
 def _layer_norm(input: Any, weight: Any, bias: Any, normalized_shape: Any, eps: float) -> Any:
     """(input - mean) / sqrt(var + eps) over the last dimensions, then weight and bias; row-major whatever the input's layout."""
@@ -72,8 +74,7 @@ def _check_normalized(input: Any, shape: tuple[int, ...], weight: Any, bias: Any
 
 
 def _need_float(input: Any, kernel: str) -> None:
-    if input.dtype.category < dtypes.FLOAT:
-        raise NotImplementedError(f'"{kernel}" not implemented for \'{input.dtype.scalar_name}\'')
+    need(kernel, input, "float")
 
 
 @api("layer_norm(Tensor input, int[] normalized_shape, Tensor? weight=None, Tensor? bias=None, float eps=1e-05, bool cudnn_enable=True) -> Tensor",
@@ -86,7 +87,7 @@ def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any 
     return _layer_norm(input, weight, bias, shape, eps)
 
 
-@composite("_group_norm(Tensor input, Tensor? weight, Tensor? bias, int num_groups, float eps) -> Tensor", method=False, public=False, out=False)
+@composite("group_norm(Tensor input, Tensor? weight, Tensor? bias, int num_groups, float eps) -> Tensor", method=False, public=False, out=False)
 def _group_norm(input: Any, weight: Any, bias: Any, num_groups: int, eps: float) -> Any:
     rows = input.contiguous().reshape(input.shape[0] * num_groups, -1)
     y = _layer_norm(rows, None, None, (rows.shape[1],), eps).reshape(input.shape)
@@ -225,7 +226,7 @@ def native_batch_norm(input: Any, weight: Any, bias: Any, running_mean: Any, run
     return out, mean, rsqrt(variance + eps)
 
 
-@composite("_rms_norm(Tensor input, int[] normalized_shape, Tensor? weight, float eps) -> Tensor", method=False, public=False, out=False)
+@composite("rms_norm(Tensor input, int[] normalized_shape, Tensor? weight, float eps) -> Tensor", method=False, public=False, out=False)
 def _rms_norm(input: Any, normalized_shape: Any, weight: Any, eps: float) -> Any:
     dims = tuple(range(input.ndim - len(normalized_shape), input.ndim))
     n = math.prod(input.shape[d] for d in dims)
