@@ -391,8 +391,9 @@ class Tensor(metaclass=TensorMeta):
         assert value.buf is not None
         if record.state.trace.can_cut:  # whatever is pending may read this memory through a view
             record.state.trace.cut("exposed")
-        if value.buf.exposed == 0 and sys.getrefcount(value) > 3:
+        if value.buf.exposed == 0:  # views whose values lie elsewhere come back to this memory
             root._storage_counter().writes += 1
+        if value.buf.exposed == 0 and sys.getrefcount(value) > 3:
             root._value = value = emit(clone_row, (wrap(value),), (value.type.strides,))._value
             root._materialise()
             if root._vc is not None and root._vc.latest is not None:
@@ -790,10 +791,19 @@ class Tensor(metaclass=TensorMeta):
         return self.item()
 
     def __float__(self) -> float:
-        return float(self._one())
+        return float(self._real("double"))
 
     def __int__(self) -> int:
-        return int(self._one())
+        return int(self._real("int64_t"))
+
+    def _real(self, kind: str) -> Any:
+        """The number that a real conversion starts from."""
+        value = self._one()
+        if not isinstance(value, complex):
+            return value
+        if value.imag:
+            raise RuntimeError(f"value cannot be converted to type {kind} without overflow")
+        return value.real
 
     def __complex__(self) -> complex:
         return complex(self._one())
@@ -1123,7 +1133,7 @@ def _write_home(root: Tensor, old: Value) -> None:
     """After a write to exposed memory: run now, and put the result where the memory is."""
     buf = old.buf
     if buf is None or not buf.exposed:
-        if root._value.trace is not None and old.buf is not None:
+        if root._value.trace is not None:
             note = getattr(root._value.trace, "note_update", None)
             if note is not None:
                 note(root._value, old)
@@ -1188,7 +1198,7 @@ def construct(data: Any, dtype: Any = None) -> Tensor:
         dtype = _infer_dtype(found)
     if dtype.category == dtypes.INT:
         return from_array(np.array([_whole(x, dtype) for x in flat], dtype=dtype.np).reshape(shape), dtype)
-    if not dtype.is_complex and any(isinstance(x, complex) for x in flat):
+    if dtype.is_floating_point and any(isinstance(x, complex) for x in flat):
         raise TypeError("must be real number, not complex")
     with np.errstate(over="ignore"):
         if dtype in (dtypes.float16, dtypes.bfloat16):

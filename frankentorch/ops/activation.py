@@ -14,6 +14,7 @@ from .define import api, composite
 from .pointwise import abs_, erf, exp, expm1, log, log1p, maximum, minimum, sigmoid, tanh, where
 from .record import emit
 from .reduce import amax_row, sum_row
+from .unsupported import need
 
 
 def _sum(x: Any, dim: int) -> Any:
@@ -26,10 +27,8 @@ def _peak(x: Any, dim: int) -> Any:
 
 
 def _float_input(x: Any, dtype: Any, name: str) -> Any:
-    if dtype is not None:
-        return call.cast(x, dtype)
-    if x.dtype.category < dtypes.FLOAT:
-        raise NotImplementedError(f'"{name}_lastdim_kernel_impl" not implemented for \'{x.dtype.scalar_name}\'')
+    x = x if dtype is None else call.cast(x, dtype)
+    need(f"{name}_lastdim_kernel_impl", x, "float")
     return x
 
 
@@ -125,8 +124,12 @@ def hardtanh(input: Any, min_val: Any = -1.0, max_val: Any = 1.0) -> Any:
     """Bounded to [min_val, max_val]; no gradient at or beyond the bounds."""
     if input.dtype is dtypes.bool_:
         raise RuntimeError("Bool inputs not supported for hardtanh")
+    if input.dtype.is_complex:
+        raise NotImplementedError("clamp is not supported for complex types")
     if min_val > max_val:
         raise ValueError("min_val cannot be greater than max_val")
+    if input.dtype is dtypes.uint8 and (min_val < 0 or max_val < 0):
+        raise RuntimeError("cannot do hardtanh on an unsigned type with negative limits")
     if not input.dtype.is_floating_point:
         min_val, max_val = int(min_val), int(max_val)
     return call.pointwise(minimum.row, call.pointwise(maximum.row, input, min_val), max_val)

@@ -39,6 +39,7 @@ from .pointwise import (
     true_divide,
     trunc,
     where,
+    where_row,
 )
 from .unsupported import need
 
@@ -517,7 +518,8 @@ def angle(input: Any) -> Any:
 
         return atan2(part(input, 1), part(input, 0))
     x = input if input.dtype.category >= dtypes.FLOAT else call.cast(input, dtypes.get_default_dtype())
-    return where(isnan(x), math.nan, where(lt(x, 0), call.number(x.dtype, math.pi), call.number(x.dtype, 0.0)))
+    half = call.emit(where_row, (lt(x, 0), call.number(x.dtype, math.pi), call.number(x.dtype, 0.0)))
+    return half if x is not input else where(isnan(x), x, half)
 
 
 @api("polar(Tensor abs, Tensor angle) -> Tensor", method=False)

@@ -103,11 +103,18 @@ def _joined(x: Any) -> Any:
 @api("complex(Tensor real, Tensor imag) -> Tensor", method=False)
 def complex(real: Any, imag: Any) -> Any:
     """A complex tensor from its real and imaginary parts."""
+    check_parts(real, imag)
+    if real.dtype is dtypes.float16:
+        raise TypeError("Got unsupported ScalarType ComplexHalf")
+    return emit(complex_row, (real, imag))
+
+
+def check_parts(real: Any, imag: Any) -> None:
+    """What parts of a complex number may be."""
     if real.dtype is not imag.dtype:
         raise RuntimeError(f"Expected object of scalar type {real.dtype.scalar_name} but got scalar type {imag.dtype.scalar_name} for second argument")
-    if real.dtype not in (dtypes.float32, dtypes.float64):
+    if real.dtype not in (dtypes.float16, dtypes.float32, dtypes.float64):
         raise RuntimeError(f"Expected both inputs to be Half, Float or Double tensors but got {real.dtype.scalar_name} and {imag.dtype.scalar_name}")
-    return emit(complex_row, (real, imag))
 
 
 @api("real(Tensor input) -> Tensor", method=False, out=False)

@@ -19,7 +19,7 @@ from .movement import disown
 from .pointwise import conj
 from .record import emit
 from .reduce import sum_row
-from .table import Kind
+from .table import Kind, Row
 from .types import TensorType, tensor_type
 
 
@@ -49,7 +49,26 @@ bmm_row = primitive("bmm(Tensor input, Tensor mat2) -> Tensor", Kind.CONTRACT, d
 
 
 def product(a: Any, b: Any) -> Any:
-    return emit(mm_row if a.ndim == 2 else bmm_row, (a, b))
+    """a @ b of matrices, or of batches of them."""
+    return complex_product(a, b) if a.dtype.is_complex else emit(mm_row if a.ndim == 2 else bmm_row, (a, b))
+
+
+def in_parts(multiply: Any, a: Any, b: Any) -> Any:
+    """A bilinear `multiply` of complex operands as four real ones: each part is rounded, then their difference and their sum."""
+    from .complex_views import complex_row, part
+
+    (ar, ai), (br, bi) = ((part(x, 0), part(x, 1)) for x in (a, b))
+    return emit(complex_row, (multiply(ar, br) - multiply(ai, bi), multiply(ar, bi) + multiply(ai, br)))
+
+
+@composite("complex_product(Tensor input, Tensor other) -> Tensor", opmath=False, method=False, public=False, out=False,
+           vjp=lambda g, input, other, out, missing=None: (product(g, H(other)), product(H(input), g)))
+def complex_product(input: Any, other: Any) -> Any:
+    """The product of complex matrices."""
+    return in_parts(product, input, other)
+
+
+complex_product.row.grad_name = "MmBackward0"
 
 
 @api("mm(Tensor input, Tensor mat2) -> Tensor")
@@ -62,7 +81,7 @@ def mm(input: Any, mat2: Any) -> Any:
     if input.shape[1] != mat2.shape[0]:
         raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({input.shape[0]}x{input.shape[1]} and {mat2.shape[0]}x{mat2.shape[1]})")
     _check("mm", input, mat2)
-    return emit(mm_row, (input, mat2))
+    return product(input, mat2)
 
 
 @api("bmm(Tensor input, Tensor mat2) -> Tensor")
@@ -76,7 +95,7 @@ def bmm(input: Any, mat2: Any) -> Any:
     if mat2.shape[0] != b or mat2.shape[1] != m:
         raise RuntimeError(f"Expected size for first two dimensions of batch2 tensor to be: [{b}, {m}] but got: [{mat2.shape[0]}, {mat2.shape[1]}].")
     _check("bmm", input, mat2)
-    return emit(bmm_row, (input, mat2))
+    return product(input, mat2)
 
 
 @composite("mv(Tensor input, Tensor vec) -> Tensor", opmath=False)
@@ -86,7 +105,7 @@ def mv(input: Any, vec: Any) -> Any:
         raise RuntimeError(f"vector + matrix @ vector expected, got 1, {input.ndim}, {vec.ndim}")
     if input.shape[1] != vec.shape[0]:
         raise RuntimeError(f"size mismatch, got input ({input.shape[0]}), mat ({input.shape[0]}x{input.shape[1]}), vec ({vec.shape[0]})")
-    return disown(emit(mm_row, (input, vec.unsqueeze(1))).squeeze(1))
+    return disown(product(input, vec.unsqueeze(1)).squeeze(1))
 
 
 @composite("dot(Tensor input, Tensor tensor) -> Tensor", opmath=False)
@@ -99,7 +118,7 @@ def dot(input: Any, tensor: Any) -> Any:
     if input.shape != tensor.shape:
         raise RuntimeError(f"inconsistent tensor size, expected tensor [{input.shape[0]}] and src [{tensor.shape[0]}] to have the same number of "
                            f"elements, but got {input.shape[0]} and {tensor.shape[0]} elements respectively")
-    return disown(emit(mm_row, (input.unsqueeze(0), tensor.unsqueeze(1))).reshape(()))
+    return disown(product(input.unsqueeze(0), tensor.unsqueeze(1)).reshape(()))
 
 
 @api("inner(Tensor input, Tensor other) -> Tensor")
@@ -147,7 +166,7 @@ def _matmul(a: Any, b: Any) -> Any:
         raise RuntimeError(f"Expected size for first two dimensions of batch2 tensor to be: [{math.prod(batch)}, {left.shape[-1]}] but got: "
                            f"[{math.prod(batch)}, {right.shape[-2]}].")
     _check("matmul", left, right)
-    out = emit(bmm_row, (left.expand((*batch, *left.shape[-2:])), right.expand((*batch, *right.shape[-2:]))))
+    out = product(left.expand((*batch, *left.shape[-2:])), right.expand((*batch, *right.shape[-2:])))
     if a.ndim == 1:
         out = disown(out.squeeze(-2))
     return disown(out.squeeze(-1)) if b.ndim == 1 else out
@@ -172,31 +191,31 @@ def _scaled(input: Any, out: Any, beta: Any, alpha: Any) -> Any:
     return (input if beta == 1 else input * beta) + out
 
 
-@composite("addmm(Tensor input, Tensor mat1, Tensor mat2, *, Scalar beta=1, Scalar alpha=1) -> Tensor", opmath=False, inplace=True)
+@composite("addmm(Tensor input, Tensor mat1, Tensor mat2, *, Scalar beta=1, Scalar alpha=1) -> Tensor", inplace=True)
 def addmm(input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
     """beta * input + alpha * (mat1 @ mat2)."""
     return _scaled(input, mm(mat1, mat2), beta, alpha)
 
 
-@composite("baddbmm(Tensor input, Tensor batch1, Tensor batch2, *, Scalar beta=1, Scalar alpha=1) -> Tensor", opmath=False, inplace=True)
+@composite("baddbmm(Tensor input, Tensor batch1, Tensor batch2, *, Scalar beta=1, Scalar alpha=1) -> Tensor", inplace=True)
 def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
     """beta * input + alpha * (batch1 @ batch2), batch by batch."""
     return _scaled(input, bmm(batch1, batch2), beta, alpha)
 
 
-@composite("addbmm(Tensor input, Tensor batch1, Tensor batch2, *, Scalar beta=1, Scalar alpha=1) -> Tensor", opmath=False, inplace=True)
+@composite("addbmm(Tensor input, Tensor batch1, Tensor batch2, *, Scalar beta=1, Scalar alpha=1) -> Tensor", inplace=True)
 def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
     """beta * input + alpha * the sum over the batch of batch1 @ batch2."""
     return _scaled(input, bmm(batch1, batch2).sum(0), beta, alpha)
 
 
-@composite("addmv(Tensor input, Tensor mat, Tensor vec, *, Scalar beta=1, Scalar alpha=1) -> Tensor", opmath=False, inplace=True)
+@composite("addmv(Tensor input, Tensor mat, Tensor vec, *, Scalar beta=1, Scalar alpha=1) -> Tensor", inplace=True)
 def addmv(input: Any, mat: Any, vec: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
     """beta * input + alpha * (mat @ vec)."""
     return _scaled(input, mv(mat, vec), beta, alpha)
 
 
-@composite("addr(Tensor input, Tensor vec1, Tensor vec2, *, Scalar beta=1, Scalar alpha=1) -> Tensor", opmath=False, inplace=True)
+@composite("addr(Tensor input, Tensor vec1, Tensor vec2, *, Scalar beta=1, Scalar alpha=1) -> Tensor", inplace=True)
 def addr(input: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
     """beta * input + alpha * outer(vec1, vec2)."""
     return _scaled(input, outer(vec1, vec2), beta, alpha)
@@ -207,7 +226,7 @@ def _linear_vjp(g: Any, input: Any, weight: Any, bias: Any, out: Any, missing: A
     rows, columns = weight.shape
     g2 = g.reshape(-1, rows)
     gx = product(g2, conj(weight)).reshape(input.shape)
-    gw = product(H(g2), input.reshape(-1, columns)) if not g.dtype.is_complex else H(product(H(input.reshape(-1, columns)), g2))
+    gw = product(H(g2), input.reshape(-1, columns)) if not g.dtype.is_complex else product(H(input.reshape(-1, columns)), g2).t()
     return gx, gw, None if bias is None else emit(sum_row, (g2,), ((0,), False))
 
 
@@ -306,8 +325,8 @@ def _conv_ref(x: Any, w: Any, stride: Any, padding: Any, dilation: Any, groups: 
 
 
 def _conv_vjp(g: Any, x: Any, w: Any, out: Any, stride: Any, padding: Any, dilation: Any, groups: Any) -> Any:
-    return (emit(conv_input_row, (g, w), (tuple(x.shape), stride, padding, dilation, groups)),
-            emit(conv_weight_row, (x, g), (tuple(w.shape), stride, padding, dilation, groups)))
+    return (convolve(conv_input_row, g, conj(w), (tuple(x.shape), stride, padding, dilation, groups)),
+            convolve(conv_weight_row, conj(x), g, (tuple(w.shape), stride, padding, dilation, groups)))
 
 
 conv_row = primitive("conv(Tensor input, Tensor weight, int[] stride, int[] padding, int[] dilation, int groups) -> Tensor", Kind.CONTRACT,
@@ -333,8 +352,8 @@ def _conv_input_ref(g: Any, w: Any, size: Any, stride: Any, padding: Any, dilati
 
 
 def _conv_input_vjp(gg: Any, g: Any, w: Any, out: Any, size: Any, stride: Any, padding: Any, dilation: Any, groups: Any) -> Any:
-    return (emit(conv_row, (gg, w), (stride, padding, dilation, groups)),
-            emit(conv_weight_row, (gg, g), (tuple(w.shape), stride, padding, dilation, groups)))
+    return (convolve(conv_row, gg, conj(w), (stride, padding, dilation, groups)),
+            convolve(conv_weight_row, gg, conj(g), (tuple(w.shape), stride, padding, dilation, groups)))
 
 
 conv_input_row = primitive(
@@ -353,14 +372,19 @@ def _conv_weight_ref(x: Any, g: Any, size: Any, stride: Any, padding: Any, dilat
 
 
 def _conv_weight_vjp(gw: Any, x: Any, g: Any, out: Any, size: Any, stride: Any, padding: Any, dilation: Any, groups: Any) -> Any:
-    return (emit(conv_input_row, (g, gw), (tuple(x.shape), stride, padding, dilation, groups)),
-            emit(conv_row, (x, gw), (stride, padding, dilation, groups)))
+    return (convolve(conv_input_row, conj(g), gw, (tuple(x.shape), stride, padding, dilation, groups)),
+            convolve(conv_row, conj(x), gw, (stride, padding, dilation, groups)))
 
 
 conv_weight_row = primitive(
     "conv_weight(Tensor input, Tensor grad, int[] size, int[] stride, int[] padding, int[] dilation, int groups) -> Tensor", Kind.CONTRACT,
     doc="The gradient of a convolution to its weight.", infer=lambda types, attrs: (tensor_type(types[0].dtype, attrs[0]),), ref=_conv_weight_ref,
     vjp=_conv_weight_vjp, traits=("conv:weight_grad",))
+
+
+def convolve(row: Row, a: Any, b: Any, attrs: tuple[Any, ...]) -> Any:
+    """One of the three convolution forms; of complex operands, as real ones."""
+    return in_parts(lambda x, y: emit(row, (x, y), attrs), a, b) if a.dtype.is_complex else emit(row, (a, b), attrs)
 
 
 def _ntuple(v: Any, n: int) -> tuple[int, ...]:
@@ -420,9 +444,9 @@ def convolution(input: Any, weight: Any, bias: Any, stride: Any, padding: Any, d
         spatial = [(n - 1) * s - 2 * p + d * (k - 1) + o + 1 for n, s, p, d, k, o in
                    zip(x.shape[2:], stride, padding, dilation, weight.shape[2:], output_padding, strict=True)]
         size = (x.shape[0], weight.shape[1] * groups, *spatial)
-        out = emit(conv_input_row, (x, weight), (size, stride, padding, dilation, groups))
+        out = convolve(conv_input_row, x, weight, (size, stride, padding, dilation, groups))
     else:
-        out = emit(conv_row, (x, weight), (stride, padding, dilation, groups))
+        out = convolve(conv_row, x, weight, (stride, padding, dilation, groups))
     if bias is not None:
         out = out + bias.reshape((-1,) + (1,) * nd)
     return out if batched else out.squeeze(0)
@@ -530,5 +554,5 @@ def _pair(ta: str, a: Any, tb: str, b: Any, keep: str) -> tuple[str, Any]:
         return "".join(batch + left + right), pa * pb
     pa = a.permute([ta.index(c) for c in batch + left + summed]).reshape(n_of(batch), n_of(left), n_of(summed))
     pb = b.permute([tb.index(c) for c in batch + summed + right]).reshape(n_of(batch), n_of(summed), n_of(right))
-    out = emit(bmm_row, (pa, pb)) if batch else emit(mm_row, (pa.squeeze(0), pb.squeeze(0)))
+    out = product(pa, pb) if batch else product(pa.squeeze(0), pb.squeeze(0))
     return "".join(batch + left + right), out.reshape([sizes[c] for c in batch + left + right])

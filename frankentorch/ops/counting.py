@@ -17,6 +17,7 @@ from .pointwise import where
 from .record import emit
 from .scan import cumsum_row
 from .sort import searchsorted_row, sort_row
+from .unsupported import need
 
 
 @api("bincount(Tensor input, Tensor? weights=None, int minlength=0) -> Tensor")
@@ -162,6 +163,7 @@ def unique(input: Any, sorted: bool = True, return_inverse: bool = False, return
     """The distinct elements (or slices along `dim`) in ascending order; each NaN is distinct."""
     if dim is not None:
         return _along(input, dim, True, return_inverse, return_counts)
+    need("unique", input, "bool", "int", "float")
     values, order = emit(sort_row, (input.detach().reshape(-1),), (0, False))
     values, inverse, counts = _distinct(values, order, return_inverse, return_counts)
     return _result(values, inverse.reshape(input.shape), counts, return_inverse, return_counts)
@@ -184,6 +186,8 @@ def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, inve
     if not is_tensor(test_elements):
         test_elements = full_of((), test_elements, elements.dtype)
     dtype = dtypes.promote_types(elements.dtype, test_elements.dtype)
+    if dtype is dtypes.bool_ or dtype.is_complex:
+        raise RuntimeError(f"Unsupported input type encountered for isin(): {dtype.scalar_name}")
     x, tests = call.cast(elements, dtype), call.cast(test_elements, dtype).reshape(-1)
     if not tests.numel():
         return full_of(x.shape, invert, dtypes.bool_)

@@ -178,6 +178,10 @@ def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, lay
     start, end, step = (v.item() if is_tensor(v) else v for v in (start, end, step))
     if step == 0:
         raise RuntimeError("step must be nonzero")
+    if dtype is not None and (dtype is dtypes.bool_ or dtype.is_complex):
+        raise NotImplementedError(f"\"arange_cpu\" not implemented for '{dtype.scalar_name}'")
+    if dtype is dtypes.int64 and not int(step):
+        raise ValueError("step must be nonzero")
     if (end - start) * step < 0:
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
     if dtype is None:
@@ -204,6 +208,8 @@ def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, layout: Any
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
     dtype = dtype or (dtypes.get_default_dtype() if not isinstance(start, complex) and not isinstance(end, complex) else dtypes.get_default_complex_dtype())
+    if dtype is dtypes.bool_:
+        raise NotImplementedError("\"linspace_cpu\" not implemented for 'Bool'")
     narrow = dtype.opmath is dtypes.float32  # torch's kernel adds with one rounding, as float64 does for 24-bit factors
     if narrow:
         start, end = float(np.float32(start)), float(np.float32(end))
@@ -223,6 +229,8 @@ def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, dtype: Any
     """base ** linspace(start, end, steps)."""
     from .pointwise import pow_
 
+    if dtype is dtypes.bool_:
+        raise NotImplementedError("\"logspace_cpu\" not implemented for 'Bool'")
     t = pow_(full_of((), base, dtypes.float64), linspace(start, end, steps, dtype=dtypes.float64))
     return finish(call.cast(t, dtype or dtypes.get_default_dtype()), device, requires_grad)
 

@@ -12,11 +12,13 @@ from typing import Any
 from .. import dtypes
 from . import call
 from .activation import log_sigmoid, log_softmax
+from .bounds import proved
 from .define import api, composite
 from .index_rows import accumulated, gather_row, index_select_row, scatter_reduce_row, scatter_row, zeros_for
 from .pointwise import abs_, exp, log, log1p, maximum, sigmoid, sign, where
 from .record import emit, state
 from .reduce import sum_row
+from .unsupported import need
 
 NONE, MEAN, SUM = 0, 1, 2
 
@@ -54,6 +56,7 @@ def _mse_vjp(g: Any, input: Any, target: Any, out: Any, reduction: int) -> Any:
 @composite("mse_loss(Tensor input, Tensor target, int reduction=1) -> Tensor", method=False, public=False, vjp=_mse_vjp)
 def mse_loss(input: Any, target: Any, reduction: int = MEAN) -> Any:
     """(input - target)^2"""
+    need("mse_cpu", input, "float")
     d = input - target
     return reduced(d * d, reduction)
 
@@ -81,6 +84,7 @@ def smooth_l1_loss(input: Any, target: Any, reduction: int = MEAN, beta: float =
     """0.5 d^2 / beta where |d| < beta, |d| - beta / 2 elsewhere."""
     if beta < 0:
         raise RuntimeError("smooth_l1_loss does not support negative values for beta.")
+    need("smooth_l1_cpu", input, "float")
     size = abs_(input - target)
     return reduced(size if beta == 0 else where(size < beta, 0.5 * size * size / beta, size - 0.5 * beta), reduction)
 
@@ -173,6 +177,8 @@ def kl_div(input: Any, target: Any, reduction: int = MEAN, *, log_target: bool =
 def check_labels(target: Any, classes: int, ignore_index: int) -> None:
     """IndexError for a label that is neither a class nor ignored."""
     if target._meta or not state.trace.can_cut:
+        return
+    if proved(target, 0, classes, ignore_index):
         return
     a = target._forced()
     if not a.size or a.dtype.kind in "iu" and a.view(f"u{a.itemsize}").max() < classes:
@@ -315,6 +321,7 @@ _soft_cross_entropy.row.grad_name, _smooth_cross_entropy.row.grad_name = "DivBac
      method=False, public=False)
 def cross_entropy_loss(input: Any, target: Any, weight: Any = None, reduction: int = MEAN, ignore_index: int = -100, label_smoothing: float = 0.0) -> Any:
     """nll_loss of log_softmax(input), for class labels or class probabilities (a target of the input's shape)."""
+    need("log_softmax_lastdim_kernel_impl", input, "float")
     if target.shape == input.shape:
         return _soft_cross_entropy(input, target, weight, reduction, label_smoothing)
     target = _labels(target)

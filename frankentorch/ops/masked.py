@@ -14,6 +14,7 @@ from .create import full_of
 from .define import api
 from .index import positions
 from .index_rows import index_row, index_select_row
+from .movement import row_major
 from .pointwise import where
 from .record import emit
 from .scan import cumsum_row
@@ -29,9 +30,9 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Any:
         if value.ndim:
             raise RuntimeError(f"masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {value.ndim} dimension(s).")
         value = call.cast(value, input.dtype)
-    elif input.dtype.category < dtypes.FLOAT:
-        value = call.convert_number(bool(value) if input.dtype is dtypes.bool_ else int(value), input.dtype)
-    out = where(mask, value, input)
+    else:
+        value = call.checked_number(value, input.dtype)
+    out = where(mask, value, row_major(input))
     if out._node is not None and not out._node.is_leaf:
         out._node.name = "MaskedFillBackward0"
     return out

@@ -469,7 +469,7 @@ def _atan2_vjp(g: Any, a: Any, b: Any, out: Any) -> Any:
 
 atan2 = _math2("atan2", "The angle of the point (other, input).", np.arctan2, _atan2_vjp, aliases=("arctan2",))
 hypot = _math2("hypot", "sqrt(input**2 + other**2).", np.hypot, lambda g, a, b, out: (g * (a / out), g * (b / out)), promote=same)
-logaddexp = _math2("logaddexp", "log(e**input + e**other).", np.logaddexp, lambda g, a, b, out: (g / (1 + exp(b - a)), g / (1 + exp(a - b))))
+logaddexp = _math2("logaddexp", "log(e**input + e**other).", np.logaddexp, lambda g, a, b, out: (g / conj(1 + exp(b - a)), g / conj(1 + exp(a - b))))
 copysign = binary("copysign(Tensor input, Tensor other) -> Tensor", doc="|input| with the sign of other.", ref=np.copysign,
                   lane=lambda L, a, b: L.copysign(a, b), promote=int_to_float, samples=(0.5, 3.0),
                   vjp=lambda g, a, b, out: (g * sign(out / a), zero_like(g)))

@@ -353,13 +353,13 @@ def count_nonzero(input: Any, dim: Any = None) -> Any:
 
 @composite("logsumexp(Tensor input, int[] dim, bool keepdim=False) -> Tensor", aliases=("special_logsumexp",),
            vjp=lambda g, input, out, dim, keepdim, missing=None: (
-               restore(g, wrap_dims(dim, input.ndim), keepdim) * exp(input - restore(out, wrap_dims(dim, input.ndim), keepdim)),))
+               restore(g, wrap_dims(dim, input.ndim), keepdim) * conj(exp(input - restore(out, wrap_dims(dim, input.ndim), keepdim))),))
 def logsumexp(input: Any, dim: Any, keepdim: bool = False) -> Any:
     """log(sum(exp(input))) without overflow."""
     dims = wrap_dims(dim, input.ndim)
     if input.dtype.category < dtypes.FLOAT:
         input = call.cast(input, dtypes.get_default_dtype())
-    m = emit(amax_row, (input.detach(),), (dims, True))
+    m = emit(amax_row, (input.detach().real if input.dtype.is_complex else input.detach(),), (dims, True))
     m = where(abs_(m) == float("inf"), 0, m)
     total = log(emit(sum_row, (exp(input - m),), (dims, True))) + m
     return total if keepdim else total.squeeze(dims) if dims else total

@@ -154,6 +154,8 @@ def _steps(y: Any, x: Any, d: int) -> Any:
 
 def _areas(name: str, total: Any) -> Any:
     def function(y: Any, x: Any = None, *, dx: Any = 1, dim: int = -1) -> Any:
+        if any(v is not None and v.dtype is dtypes.bool_ for v in (y, x)):
+            raise RuntimeError(f"{name}: received a bool input for `{'y' if y.dtype is dtypes.bool_ else 'x'}`, but bool is not supported")
         if not y.ndim:
             raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
         d = wrap_dim(dim, y.ndim)

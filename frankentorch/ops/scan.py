@@ -184,8 +184,6 @@ for _name, _type in (("cummax", CumMax), ("cummin", CumMin)):
 
 
 def _pair(row: Row, input: Any, dim: int, kind: Any) -> Any:
-    if input.dtype.is_complex:
-        raise RuntimeError(f'"{row.name}_cpu" not implemented for \'{input.dtype.scalar_name}\'')
     d = wrap_dim(dim, input.ndim)
     if input.dtype in LOW:
         values, indices = emit(row, (call.cast(input, dtypes.float32),), (d,))
@@ -211,5 +209,5 @@ def logcumsumexp(input: Any, dim: int) -> Any:
     if input.dtype.category != dtypes.FLOAT:
         if input.dtype.is_complex:
             raise NotImplementedYet("torch.logcumsumexp of complex numbers is not there yet")
-        raise RuntimeError(f'"logcumsumexp_out_cpu" not implemented for \'{input.dtype.scalar_name}\'')
+        raise NotImplementedError(f'"logcumsumexp_out_cpu" not implemented for \'{input.dtype.scalar_name}\'')
     return _wide(logcumsumexp_row, input, wrap_dim(dim, input.ndim))

@@ -23,6 +23,7 @@ from .reduce import sum_row
 from .scan import cummax_row
 from .table import Kind, NoGrad
 from .types import tensor_type
+from .unsupported import need
 
 
 # Rows ----------------------------------------------------------------------------------------------------------------------

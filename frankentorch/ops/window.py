@@ -23,6 +23,7 @@ from .record import emit
 from .reduce import sum_row
 from .table import Kind, Row
 from .types import TensorType, fastest_first, strides_in_order, tensor_type
+from .unsupported import need
 
 Sizes = tuple[int, ...]
 
@@ -275,6 +276,8 @@ def _max_pool(r: int) -> tuple[Any, Any]:
     @api(f"{name}(Tensor input, int[] kernel_size, int[] stride=[], int[] padding=0, int[] dilation=1, bool ceil_mode=False) -> Tensor",
          method=False, out=False)
     def pool(input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False) -> Any:
+        if r == 1:
+            need("max_pool1d_impl", input, "float")
         return with_indices(input, kernel_size, stride, padding, dilation, ceil_mode)[0]
 
     with_indices.__doc__ = f"(values, flat indices) of the maxima of {r}-dimensional windows."
@@ -328,6 +331,8 @@ def _avg_pool(r: int) -> Any:
         k, s, p, _, size = _geometry(name, r, input, kernel_size, stride, padding, 1, bool(ceil_mode))
         if divisor_override == 0:
             raise RuntimeError("divisor must be not zero")
+        if input.dtype is not dtypes.int64:
+            need("avg_pool2d", input, "float")
         total = emit(sum_windows_row, (input,), (k, s, p, size, False))
         if divisor_override is not None:
             counts: list[tuple[int, Any]] = [(divisor_override, None)]

@@ -246,6 +246,17 @@ def atan(L: Lanes, z: Complex) -> Complex:
     return _over_i(atanh(L, _times_i(z)))
 
 
+@_wide
+def logaddexp(L: Lanes, a: Complex, b: Complex) -> Complex:
+    """log(e**a + e**b), from the operand of the larger real part; of two equal infinite ones, the first."""
+    first = L.cmp("oge", a.re, b.re)
+    high = Complex(L.select(first, a.re, b.re), L.select(first, a.im, b.im))
+    low = Complex(L.select(first, b.re, a.re), L.select(first, b.im, a.im))
+    out = log1p(L, exp(L, low - high)) + high
+    even = L.cmp("oeq", a.re, b.re) & L.cmp("oeq", L.abs(a.re), INF)
+    return Complex(L.select(even, high.re, out.re), L.select(even, high.im, out.im))
+
+
 def silu(L: Lanes, z: Complex) -> Complex:
     """z * sigmoid(z)."""
     return z * sigmoid(L, z)
@@ -253,4 +264,4 @@ def silu(L: Lanes, z: Complex) -> Complex:
 
 COMPLEX_FUNCTIONS: dict[str, ComplexFunction] = {
     f.__name__: f for f in (exp, expm1, exp2, log, log2, log10, log1p, sqrt, rsqrt, pow, sigmoid, sinh, cosh, tanh, sin, cos, tan,
-                            asin, acos, acosh, asinh, atanh, atan, silu)}
+                            asin, acos, acosh, asinh, atanh, atan, logaddexp, silu)}

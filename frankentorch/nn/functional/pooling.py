@@ -25,7 +25,9 @@ def _either(result: tuple[Any, Any], return_indices: bool) -> Any:
 def max_pool1d(input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False,
                return_indices: bool = False) -> Any:
     """The maximum over windows of the last dimension."""
-    return _either(_max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode), return_indices)
+    if not return_indices:
+        return torch.max_pool1d(input, kernel_size, stride, padding, dilation, ceil_mode)
+    return _max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode)
 
 
 def max_pool2d(input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False,
