@@ -40,5 +40,8 @@ ulp: $(VENV)/.test
 bench: $(VENV)/.test
 	$(PY) bench/overhead.py
 
+bits: $(VENV)/.test
+	$(PY) bench/bits.py
+
 clean:
 	rm -rf $(VENV) build dist *.egg-info
