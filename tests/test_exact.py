@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from row_cases import DTYPES, cases, primitives
 
 import frankentorch as torch
+from frankentorch.ir import exact
 from frankentorch.knobs import scoped
 from frankentorch.ops.call import convert_number
 from frankentorch.ops.record import emit, number
@@ -102,3 +105,60 @@ def test_every_tier_gives_these_bits(tier: str) -> None:
         for got, want in zip(mine, run(row, given, True), strict=True):
             for a, b in zip(got, want, strict=True):
                 np.testing.assert_array_equal(a[2], b[2], err_msg=name)
+
+
+# The interpreter's own arithmetic ------------------------------------------------------------------------------------------------
+def rounded(exact_value: Fraction, single: bool) -> float:
+    """A rational rounded once to float64 or float32, by search among neighbours."""
+    near = np.float32(float(exact_value)) if single else np.float64(exact_value.numerator / exact_value.denominator)
+    step = type(near)
+    around = [np.nextafter(near, step(-np.inf)), near, np.nextafter(near, step(np.inf))]
+
+    def worse(x: Any) -> Any:
+        return abs(Fraction(float(x)) - exact_value), int(x.view(np.uint32 if single else np.uint64)) & 1
+
+    return float(min(around, key=worse))
+
+
+@pytest.mark.parametrize("single", [True, False])
+def test_fma_rounds_once(single: bool) -> None:
+    """Random operands, and sums that fall just beside the middle of two floats, where rounding twice is wrong."""
+    rng, ty = np.random.default_rng(1), np.float32 if single else np.float64
+    a, b = (rng.standard_normal(300).astype(ty) * ty(2.0) ** rng.integers(-30, 30, 300).astype(ty) for _ in range(2))
+    c = (-(a * b) * (1 + rng.integers(-3, 4, 300) * np.finfo(ty).eps)).astype(ty)
+    half = np.finfo(ty).eps / 2
+    a = np.concatenate([a, np.array([1 + 2 * half, half * (1 + 2 * half), half], ty)])
+    b = np.concatenate([b, np.array([half * half, 1, 1], ty)])
+    c = np.concatenate([c, np.array([1 + half * 2, 1, 1], ty)])
+    got = exact.fma(a, b, c)
+    for x, y, z, r in zip(a, b, c, got, strict=True):
+        assert float(r) == rounded(Fraction(float(x)) * Fraction(float(y)) + Fraction(float(z)), single)
+
+
+def test_the_contract_text_is_the_chains() -> None:
+    """The Python in docs/contract.md, run, against the interpreter and so against the kernels."""
+    text = (Path(__file__).parent.parent / "docs" / "contract.md").read_text()
+    section = text[text.index("## Contraction"):]
+    code = section[section.index("```python") + 9:]
+    scope: dict[str, Any] = {}
+    exec(code[:code.index("```")], scope)
+    rng = np.random.default_rng(2)
+    for k in (0, 1, 384, 385, 1000, 384 * 33 + 5):
+        a, b = (rng.standard_normal(k).astype(np.float32) for _ in range(2))
+        got = (from_array(a[None]) @ from_array(b[:, None])).item()
+        wanted = scope["chains"](list(a), list(b), lambda x, y, z: exact.fma(*(np.array([v], np.float32) for v in (x, y, z)))[0])
+        assert np.float32(got).view(np.uint32) == np.float32(wanted).view(np.uint32)
+
+
+def test_the_interpreter_can_disagree() -> None:
+    """Another order of additions gives other bits, so the comparisons above are not empty."""
+    x = np.random.default_rng(3).standard_normal(5000).astype(np.float32)
+    row = ROWS["sum"]
+    [[(_, _, tree)]] = run(row, [([x], ((0,), False))], True)
+    assert np.add.accumulate(x)[-1].view(np.uint32) != tree[0]
+    a, b = (np.random.default_rng(4).standard_normal(s).astype(np.float32) for s in ((1, 3000), (3000, 1)))
+    [[(_, _, chain)]] = run(ROWS["mm"], [([a, b], ())], True)
+    one = np.float32(0)
+    for p, q in zip(a[0], b[:, 0], strict=True):
+        one = exact.fma(*(np.array([v], np.float32) for v in (p, q, one)))[0]
+    assert one.view(np.uint32) != chain[0, 0]
