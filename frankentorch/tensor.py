@@ -981,6 +981,13 @@ class Tensor(metaclass=TensorMeta):
         from .ops.create import full_of
 
         t = self._value.type
+        repeated = [d for d, (n, s) in enumerate(zip(t.shape, t.strides, strict=True)) if s == 0 and n > 1]
+        if repeated:  # each place once
+            once: Any = self
+            for d in repeated:
+                once = once.narrow(d, 0, 1)
+            once.fill_(value)
+            return self
         r = full_of(t.shape, value, t.dtype)
         self._write(r)
         return self

@@ -32,7 +32,7 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Any:
         value = call.cast(value, input.dtype)
     else:
         value = call.checked_number(value, input.dtype)
-    out = where(mask, value, row_major(input))
+    out = where(row_major(mask), value, row_major(input))
     if out._node is not None and not out._node.is_leaf:
         out._node.name = "MaskedFillBackward0"
     return out

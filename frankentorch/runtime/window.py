@@ -26,15 +26,16 @@ _lock = threading.RLock()
 class Window(Trace):
     """A trace that can be cut."""
 
-    __slots__ = ("updates", "done", "bound")
+    __slots__ = ("updates", "done", "bound", "urgent")
     can_cut = True
 
     def __init__(self) -> None:
         super().__init__()
-        self.updates: list[tuple[int, Value]] = []
+        self.updates: list[tuple[int, Value | int]] = []
         self.done = False
         self.bound: Any = None  # the program that ran it, once cut
         self.flush = knobs.eager or bool(knobs.cut)
+        self.urgent = False
 
     def enter(self, v: Value | Scalar) -> int:
         """The slot of a value from outside this window."""
@@ -64,7 +65,7 @@ class Window(Trace):
             ctypes.memmove(copy.ptr, v.address, t.nbytes)
             v = Value(t, None, -1, copy, 0)
         else:
-            self.flush = True
+            self.flush = self.urgent = True
         slot = self.add_leaf(v)
         v_trace = Value(t, self, slot, v.buf, v.offset)
         self.leaves[-1] = v_trace
@@ -73,12 +74,15 @@ class Window(Trace):
     def note_update(self, new: Value, old: Value) -> None:
         """`new` replaces `old` in its tensor: when nothing else needs `old`, its memory can be written in place."""
         if new.trace is self and new.buf is None:
-            self.updates.append((new.slot, old))
+            if old.buf is not None:
+                self.updates.append((new.slot, old))
+            elif old.trace is self:  # by number: a reference would keep a dead value
+                self.updates.append((new.slot, old.slot))
 
     def full(self) -> None:
         """After an instruction under FT_EAGER, FT_CUT, or with a leaf on exposed memory."""
         mode = knobs.cut
-        if mode.startswith("random") and not knobs.eager:
+        if mode.startswith("random") and not knobs.eager and not self.urgent:
             if _rng(mode).random() < 0.3:
                 self.cut("random")
             return
@@ -143,7 +147,7 @@ class Window(Trace):
                         else:
                             left[a] = rest.enter(values[a])
                 rest.append_from(self, k, starts[k], left, leaf_at, values)
-            rest.updates = [(left[slot], old) for slot, old in self.updates if slot in left]
+            rest.updates = [(left[slot], left.get(old, -1) if isinstance(old, int) else old) for slot, old in self.updates if slot in left]
             rest.flush = self.flush
             self._clear()
 

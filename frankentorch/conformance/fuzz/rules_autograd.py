@@ -120,4 +120,4 @@ def no_grad_math(g: Grammar) -> str | None:
 @rule(2)
 def look_at_tape(g: Grammar) -> str | None:
     y = root(g)
-    return None if y is None else f"out({y}.grad_fn is None, {y}.is_leaf, {y}.requires_grad, {y}._is_view())" if g.chance(0.3) else f"out({y}.is_leaf, {y}.output_nr)"
+    return None if y is None else f"out({y}.grad_fn is None, {y}.is_leaf, {y}.requires_grad, {y}._is_view())" if g.chance(0.3) else f"out({y}.is_leaf, {y}.requires_grad)"
