@@ -26,16 +26,14 @@ def text_at(seen: watch.Seen, stage: str, after: str | None = None, kernel: str 
     """One program's text at a stage, or as the pass `after` leaves it; of loops, llvm and asm only the kernels that `kernel` matches."""
     from ..ir import pipeline
 
-    module = seen.module()
     if after is not None:
-        return _after(module, after)
+        return _after(seen, after)
     if stage in pipeline.STAGES[:-1]:
-        pipeline.run(module, stage)
+        module = seen.at(stage)
         if kernel is not None:
             return "\n".join(_matching_ops(module, kernel, _labels(seen))) + "\n"
         return str(module) + "\n"
-    pipeline.run(module)
-    return "\n".join(body for _, body in code(module, stage, kernel, _labels(seen)))
+    return "\n".join(body for _, body in code(seen.at("loops"), stage, kernel, _labels(seen)))
 
 
 def code(module: ModuleOp, stage: str, kernel: str | None, labels: dict[str, str]) -> Iterator[tuple[str, str]]:
@@ -50,13 +48,13 @@ def code(module: ModuleOp, stage: str, kernel: str | None, labels: dict[str, str
             yield o.symbol, f"{mark} {labels.get(o.symbol, '')} {o.symbol}, object {o.key}\n{body}"
 
 
-def _after(module: ModuleOp, name: str) -> str:
+def _after(seen: watch.Seen, name: str) -> str:
     from ..ir import pipeline
 
     if name not in pipeline.PASSES:
         raise click.UsageError(f"no pass is called {name}; there are {', '.join(pipeline.PASSES)}")
     found: list[str] = []
-    pipeline.run(module, callback=lambda step, m: found.append(str(m) + "\n") if step.name == name else None)
+    pipeline.run(seen.module(), callback=lambda step, m: found.append(str(m) + "\n") if step.name == name else None)
     if not found:
         raise click.UsageError(f"{name} does not run on what a script records: backward() has put the gradients there already")
     return found[0]
@@ -87,7 +85,8 @@ def _matching_ops(module: ModuleOp, pattern: str, labels: dict[str, str]) -> Ite
 def _head(k: int, seen: watch.Seen) -> str:
     plan = seen.plan
     built = f"{len(plan.entries)} kernel calls, objects {seen.digest()}" if plan is not None else "not built"
-    return f"window {k}: {len(seen.instrs)} instructions, {len(seen.live)} results, {built}"
+    way = "; planned as recorded, its structure being known at another size: ft-fuse,ft-lower-to-loops" if seen.as_recorded() else ""
+    return f"window {k}: {len(seen.instrs)} instructions, {len(seen.live)} results, {built}{way}"
 
 
 def _write(folder: Path, k: int, seen: watch.Seen, stage: str, after: str | None, kernel: str | None) -> list[Path]:
@@ -97,10 +96,8 @@ def _write(folder: Path, k: int, seen: watch.Seen, stage: str, after: str | None
         path = folder / f"window{k:03}.{after or stage}.mlir"
         path.write_text(f"// {_head(k, seen)}\n{text_at(seen, stage, after, kernel)}")
         return [path]
-    from ..ir import pipeline
-
     written = []
-    for symbol, body in code(pipeline.run(seen.module()), stage, kernel, _labels(seen)):
+    for symbol, body in code(seen.at("loops"), stage, kernel, _labels(seen)):
         path = folder / f"window{k:03}" / f"{symbol}.{'ll' if stage == 'llvm' else 's'}"
         path.parent.mkdir(exist_ok=True)
         path.write_text(body)

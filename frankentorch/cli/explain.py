@@ -16,7 +16,7 @@ def about(found: list[watch.Seen]) -> list[dict[str, Any]]:
     rows = []
     for k, seen in enumerate(found):
         row: dict[str, Any] = {"window": k, "instructions": len(seen.instrs), "results": len(seen.live),
-                               "origin": "plan on disk" if seen.loaded else "built", "ms": round(seen.seconds * 1e3, 2)}
+                               "origin": "plan on disk" if seen.loaded else "resized" if seen.resized else "built", "ms": round(seen.seconds * 1e3, 2)}
         plan = seen.plan
         if plan is not None:
             calls = [{"label": e.label, "symbol": e.symbol, "units": e.units, "grain": e.grain, "object": e.key} for e in plan.entries]

@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class Seen:
-    """One program. `seconds` is what building or loading it took; `plan` is None where that failed."""
+    """One program. `seconds` is what building or loading it took; `plan` is None where that failed.
+
+    A program whose structure the process had met at another size is `resized`: planned as recorded, fused but without the other passes. For
+    plans from disk that is not known beforehand (None).
+    """
 
     instrs: list[tuple[Sig, tuple[int, ...]]]
     live: tuple[int, ...]
@@ -31,6 +35,7 @@ class Seen:
     loaded: bool = False
     seconds: float = 0.0
     plan: Plan | None = None
+    resized: bool | None = False
 
     def module(self) -> ModuleOp:
         """The program at stage "ft", arguments whose memory a result may take marked."""
@@ -48,12 +53,45 @@ class Seen:
         memory_use.mark_donors(verify.main(made), given)
         return made
 
+    def at(self, stage: str) -> ModuleOp:
+        """The program at a stage of IR, by the passes that the runtime ran."""
+        from ..ir import pipeline
+
+        module = self.module()
+        if not self.as_recorded():
+            return pipeline.run(module, stage)
+        return _as_recorded(module, stage)
+
+    def as_recorded(self) -> bool:
+        """Whether the plan was made without the passes before fusion."""
+        if self.resized is None:
+            from ..ir import pipeline
+            from ..runtime import native
+
+            threads = native.get_num_threads()
+            self.resized = self.plan is not None and pipeline.digest(pipeline.run(self.module()), threads=threads) != self.digest() and (
+                pipeline.digest(_as_recorded(self.module(), "loops"), threads=threads) == self.digest())
+        return self.resized
+
     def digest(self) -> str:
         """The digest of the objects that the runtime runs, as ``ft opt -t digest`` prints it."""
         from blake3 import blake3
 
         assert self.plan is not None
         return blake3("\n".join(dict.fromkeys(e.key for e in self.plan.entries)).encode()).hexdigest()
+
+
+def _as_recorded(module: ModuleOp, stage: str) -> ModuleOp:
+    from xdsl.context import Context
+
+    from ..ir.passes.fuse import Fuse
+    from ..ir.passes.lower_to_loops import LowerToLoops
+
+    if stage in ("fused", "loops"):
+        Fuse().apply(Context(), module)
+    if stage == "loops":
+        LowerToLoops().apply(Context(), module)
+    return module
 
 
 @contextlib.contextmanager
@@ -63,20 +101,24 @@ def noted() -> Any:
     from ..runtime import program
 
     found: list[Seen] = []
-    marks: list[tuple[int, float]] = []
+    marks: list[tuple[int, int, float]] = []
+
+    def mark() -> None:
+        marks.append((program.STATS["plans_loaded"], program.STATS["resized"], program.STATS["build_seconds"]))  # type: ignore[arg-type]
 
     def see(instrs: Any, live: tuple[int, ...], donors: dict[int, int]) -> None:
         found.append(Seen(list(instrs), live, dict(donors)))
-        marks.append((program.STATS["plans_loaded"], program.STATS["build_seconds"]))  # type: ignore[arg-type]
+        mark()
 
     program.OBSERVERS.append(see)
     try:
         yield found
     finally:
         program.OBSERVERS.remove(see)
-        marks.append((program.STATS["plans_loaded"], program.STATS["build_seconds"]))  # type: ignore[arg-type]
+        mark()
         for seen, before, after in zip(found, marks, marks[1:], strict=False):
-            seen.loaded, seen.seconds = after[0] > before[0], after[1] - before[1]
+            seen.loaded, seen.seconds = after[0] > before[0], after[2] - before[2]
+            seen.resized = None if seen.loaded else after[1] > before[1]
             bound = program.PROGRAMS.get((tuple(seen.instrs), seen.live, tuple(seen.donors.items()), knobs.cpu))
             seen.plan = None if bound is None else bound.plan
 
