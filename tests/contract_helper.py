@@ -1,24 +1,22 @@
-"""Compile and run lowered contractions, and the slow exact reference they must equal to the bit.
-
-The reference is the contract itself in numpy: one fma at a time. f32 fma is done in f64 with rounding to odd (the product of two
-floats is exact in a double, and 53 bits rounded to odd keep a later rounding to 24 honest); f64 fma is libm's.
-"""
+"""Compile and run lowered contractions, and what they must equal to the bit: the chains of `frankentorch.ir.exact`."""
 
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 import mmap
 from collections.abc import Sequence
 
 import llvmlite.binding as llvm
 import numpy as np
 
-from frankentorch.lower.contract_micro import CHUNK, FEATURES, GROUP, compute_type
+from frankentorch.ir import exact
+from frankentorch.ir.exact import fma, fold
+from frankentorch.lower.contract_micro import FEATURES, compute_type
 from frankentorch.lower.kernel import Lowered, Ptr
 from frankentorch.lower.lanes import numpy_type
 from frankentorch.lower.lanes_numpy import NumpyLanes
 
+__all__ = ["Bound", "chains", "emit_object", "fma", "fold", "guarded", "host_tiers", "load", "narrow", "run", "widen"]
 _machines: dict[str, llvm.TargetMachine] = {}
 _loaded: dict[tuple[str, str], tuple[object, int]] = {}
 _jit: list[llvm.LLJIT] = []
@@ -85,28 +83,6 @@ def run(calls: Sequence[Lowered], operands: Sequence[np.ndarray], tier: str, cut
             bound(lo, hi)
 
 
-_libm_fma = ctypes.CDLL(ctypes.util.find_library("m")).fma
-_libm_fma.restype, _libm_fma.argtypes = ctypes.c_double, [ctypes.c_double] * 3
-_fma_f64 = np.frompyfunc(_libm_fma, 3, 1)
-
-
-def fma(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
-    """a * b + c rounded once (floats), or wrapping (integers)."""
-    if c.dtype.kind in "iu":
-        return a * b + c
-    if c.dtype == np.float64:
-        return _fma_f64(a, b, c).astype(np.float64)
-    product, addend = a.astype(np.float64) * b.astype(np.float64), c.astype(np.float64)
-    total = product + addend
-    back = total - product
-    error = (product - (total - back)) + (addend - back)
-    bits = total.view(np.int64)
-    # Rounded to odd: where inexact and even, the neighbour on the side of the error.
-    nudge = np.where((error > 0) == (total > 0), 1, -1)
-    odd = np.where((error != 0) & (bits & 1 == 0) & np.isfinite(total), bits + nudge, bits).view(np.float64)
-    return odd.astype(np.float32)
-
-
 def widen(x: np.ndarray, dtype: str) -> np.ndarray:
     """Stored elements as the compute type."""
     if dtype in ("bf16", "f16"):
@@ -123,31 +99,10 @@ def narrow(x: np.ndarray, dtype: str, compute: str) -> np.ndarray:
     return np.asarray(L.convert(L.wrap(compute, x), dtype).v)
 
 
-def fold(sums: list[np.ndarray]) -> np.ndarray:
-    """Chunk sums folded left to right in groups, groups left to right."""
-    groups = []
-    for g in range(0, len(sums), GROUP):
-        s = sums[g]
-        for x in sums[g + 1:g + GROUP]:
-            s = s + x
-        groups.append(s)
-    total = groups[0]
-    for g in groups[1:]:
-        total = total + g
-    return total
-
-
 def chains(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """The contract for compute-type matrices (..., m, k) and (..., k, n)."""
-    k = a.shape[-1]
-    sums = []
-    with np.errstate(all="ignore"):
-        for start in range(0, max(k, 1), CHUNK):
-            acc = np.zeros((*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1]), a.dtype)
-            for i in range(start, min(k, start + CHUNK)):
-                acc = fma(a[..., :, i, None], b[..., i, None, :], acc)
-            sums.append(acc)
-        return fold(sums)
+    shape = (*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1])
+    return np.asarray(exact.chains(((a[..., :, k, None], b[..., k, None, :], None) for k in range(a.shape[-1])), shape, a.dtype))
 
 
 def guarded(x: np.ndarray) -> np.ndarray:
