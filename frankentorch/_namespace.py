@@ -23,8 +23,8 @@ LAZY = {
 FROM: dict[str, tuple[str, str]] = {
     **{n: ("storage", n) for n in ("TypedStorage", "UntypedStorage")},
     **{n: ("nn.functional", n) for n in ("bilinear", "channel_shuffle", "conv1d", "conv2d", "conv3d", "conv_tbc", "conv_transpose1d", "conv_transpose2d",
-                                         "conv_transpose3d", "cosine_similarity", "pairwise_distance", "pdist", "pixel_shuffle", "pixel_unshuffle", "rrelu",
-                                         "rrelu_")},
+                                         "conv_transpose3d", "native_channel_shuffle", "pixel_shuffle", "pixel_unshuffle")},
+    **{n: ("nn.functional.recurrent", n) for n in ("lstm", "gru", "rnn_tanh", "rnn_relu", "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell")},
     **{f"{t}Storage": ("storage", f"{t}Storage") for t in ("Float", "Double", "Half", "BFloat16", "Byte", "Char", "Short", "Int", "Long", "Bool",
                                                            "ComplexFloat", "ComplexDouble")},
     "Storage": ("storage", "FloatStorage"), "autocast": ("amp", "autocast"), "GradScaler": ("amp", "GradScaler"), "OutOfMemoryError": ("errors", "OutOfMemoryError"),

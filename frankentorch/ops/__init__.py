@@ -14,6 +14,7 @@ from . import (  # noqa: F401
     losses,
     movement,
     normalise,
+    pairs,
     pointwise,
     rand,
     reduce,

@@ -141,15 +141,7 @@ def poisson_nll_loss(input: Any, target: Any, log_input: bool = True, full: bool
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(reduction + " is not a valid value for reduction")
 
-    @rounds_once
-    def whole(x: Any, t: Any) -> Any:
-        loss = torch.exp(x) - t * x if log_input else x - t * torch.log(x + eps)
-        if full:
-            stirling = t * torch.log(t) - t + 0.5 * torch.log(2 * math.pi * t)
-            loss = loss + torch.where(t <= 1, 0.0, stirling).to(loss.dtype)
-        return reduce_loss(loss, reduction)
-
-    return whole(input, target)
+    return torch.poisson_nll_loss(input, target, log_input, full, eps, REDUCTIONS[reduction])
 
 
 def gaussian_nll_loss(input: Any, target: Any, var: Any, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> Any:
@@ -197,12 +189,7 @@ def hinge_embedding_loss(input: Any, target: Any, margin: float = 1.0, size_aver
     """input where target is 1, max(0, margin - input) where it is -1."""
     reduction = pick_reduction(size_average, reduce, reduction)
 
-    @rounds_once
-    def whole(x: Any, t: Any) -> Any:
-        apart = torch.where(t == 1, 0.0, (margin - x).clamp(min=0))
-        return reduce_loss(apart + torch.where(t == -1, 0.0, x), reduction)
-
-    return whole(input, target)
+    return torch.hinge_embedding_loss(input, target, margin, REDUCTIONS[reduction])
 
 
 def margin_ranking_loss(input1: Any, input2: Any, target: Any, margin: float = 0, size_average: bool | None = None,
@@ -213,35 +200,14 @@ def margin_ranking_loss(input1: Any, input2: Any, target: Any, margin: float = 0
         raise RuntimeError("margin_ranking_loss : All input tensors should have same dimension but got sizes: "
                            f"input1: {input1.size()}, input2: {input2.size()}, target: {target.size()} ")
 
-    @rounds_once
-    def whole(a: Any, b: Any, t: Any) -> Any:
-        return reduce_loss((-t * (a - b) + margin).clamp(min=0), reduction)
-
-    return whole(input1, input2, target)
+    return torch.margin_ranking_loss(input1, input2, target, margin, REDUCTIONS[reduction])
 
 
 def cosine_embedding_loss(input1: Any, input2: Any, target: Any, margin: float = 0, size_average: bool | None = None,
                           reduce: bool | None = None, reduction: str = "mean") -> Any:
     """1 - cos where target is 1, max(0, cos - margin) where it is -1."""
     reduction = pick_reduction(size_average, reduce, reduction)
-    n = target.dim()
-    if n not in (0, 1):
-        raise RuntimeError("0D or 1D target tensor expected, multi-target not supported")
-    if n == 1 and (input1.dim() != 2 or input2.dim() != 2):
-        raise RuntimeError("1D target tensor expects 2D input tensors, but found inputs with sizes "
-                           f"{list(input1.shape)} and {list(input2.shape)}.")
-    if n == 0 and (input1.dim() != 1 or input2.dim() != 1):
-        raise RuntimeError("0D target tensor expects 1D input tensors, but found inputs with sizes "
-                           f"{list(input1.shape)} and {list(input2.shape)}.")
-
-    @rounds_once
-    def whole(a: Any, b: Any, t: Any) -> Any:
-        dot = (a * b).sum(n)
-        cos = dot / (((a * a).sum(n) + 1e-12) * ((b * b).sum(n) + 1e-12)).sqrt()
-        loss = torch.where(t == 1, 1 - cos, 0.0) + torch.where(t == -1, (cos - margin).clamp(min=0), 0.0)
-        return reduce_loss(loss, reduction)
-
-    return whole(input1, input2, target)
+    return torch.cosine_embedding_loss(input1, input2, target, margin, REDUCTIONS[reduction])
 
 
 def triplet_margin_loss(anchor: Any, positive: Any, negative: Any, margin: float = 1.0, p: float = 2, eps: float = 1e-6,
@@ -253,11 +219,7 @@ def triplet_margin_loss(anchor: Any, positive: Any, negative: Any, margin: float
     if margin <= 0:
         raise ValueError(f"margin must be greater than 0, got {margin}")
     check_reduction(reduction)
-    a_dim, p_dim, n_dim = anchor.dim(), positive.dim(), negative.dim()
-    if not a_dim == p_dim == n_dim:
-        raise RuntimeError("The anchor, positive, and negative tensors are expected to have the same number of dimensions, but got: "
-                           f"anchor {a_dim}D, positive {p_dim}D, and negative {n_dim}D inputs")
-    return _triplet(lambda a, b: pairwise_distance(a, b, p, eps), anchor, positive, negative, margin, swap, reduction)
+    return torch.triplet_margin_loss(anchor, positive, negative, margin, p, eps, swap, REDUCTIONS[reduction])
 
 
 def _triplet(distance: Callable[[Any, Any], Any], anchor: Any, positive: Any, negative: Any, margin: float, swap: bool,
