@@ -17,7 +17,7 @@ from ..return_types import ALL as NAMED
 from . import call
 from .call import is_tensor, wrap_dim, wrap_dims
 from .define import api, composite, primitive
-from .pointwise import abs_, conj, exp, isnan, log, maximum, minimum, ne, sqrt, where, zero_like
+from .pointwise import abs_, conj, eq, exp, isnan, log, maximum, minimum, ne, sqrt, where, zero_like
 from .record import emit
 from .table import Kind, NoGrad, Row
 from .types import TensorType, tensor_type
@@ -182,14 +182,32 @@ def variance(x: Any, dim: Any, correction: float, keepdim: bool) -> tuple[Any, A
     return reduce(sum_row, square, dims, keepdim) / n if n > 0 else reduce(sum_row, square, dims, keepdim) / 0.0, m
 
 
-@composite("var(Tensor input, int[]? dim=None, bool? unbiased=None, bool keepdim=False, *, Scalar? correction=None) -> Tensor")
+def _deviations(g: Any, x: Any, dim: Any, unbiased: Any, keepdim: bool, correction: Any) -> Any:
+    """The gradient of a variance: the mean depends on x, which first derivatives do not notice and second ones do."""
+    dim, unbiased = _var_args(dim, unbiased)
+    dims = wrap_dims(dim, x.ndim)
+    n = _count(x, dims) - _correction(unbiased, correction)
+    m = emit(sum_row, (x,), (dims, True)) / _count(x, dims)
+    return restore(g, dims, keepdim) * (2.0 / n if n > 0 else math.inf) * (x - m)
+
+
+def _var_vjp(g: Any, input: Any, out: Any, dim: Any, unbiased: Any, keepdim: Any, correction: Any, missing: Any = None) -> Any:
+    return (_deviations(g, input, dim, unbiased, keepdim, correction),)
+
+
+def _std_vjp(g: Any, input: Any, out: Any, dim: Any, unbiased: Any, keepdim: Any, correction: Any, missing: Any = None) -> Any:
+    half = where(eq(out, 0), 0, g / (out * 2))
+    return (_deviations(half, input, dim, unbiased, keepdim, correction),)
+
+
+@composite("var(Tensor input, int[]? dim=None, bool? unbiased=None, bool keepdim=False, *, Scalar? correction=None) -> Tensor", vjp=_var_vjp)
 def var(input: Any, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None) -> Any:
     """The variance over `dim` with Bessel's correction (or `correction`), in two passes."""
     dim, unbiased = _var_args(dim, unbiased)
     return variance(input, dim, _correction(unbiased, correction), keepdim)[0]
 
 
-@composite("std(Tensor input, int[]? dim=None, bool? unbiased=None, bool keepdim=False, *, Scalar? correction=None) -> Tensor")
+@composite("std(Tensor input, int[]? dim=None, bool? unbiased=None, bool keepdim=False, *, Scalar? correction=None) -> Tensor", vjp=_std_vjp)
 def std(input: Any, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None) -> Any:
     """The standard deviation: the square root of `var`."""
     dim, unbiased = _var_args(dim, unbiased)
@@ -201,16 +219,14 @@ def std(input: Any, dim: Any = None, unbiased: Any = None, keepdim: bool = False
 def var_mean(input: Any, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None) -> Any:
     """The variance and the mean."""
     dim, unbiased = _var_args(dim, unbiased)
-    v, _ = variance(input, dim, _correction(unbiased, correction), keepdim)
-    return v, mean(input, dim, keepdim)
+    return var(input, dim, unbiased, keepdim, correction=correction), mean(input, dim, keepdim)
 
 
 @composite("std_mean(Tensor input, int[]? dim=None, bool? unbiased=None, bool keepdim=False, *, Scalar? correction=None) -> (Tensor, Tensor)",
            method=False)
 def std_mean(input: Any, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None) -> Any:
     """The standard deviation and the mean."""
-    v, m = var_mean(input, dim, unbiased, keepdim, correction=correction)
-    return sqrt(v), m
+    return std(input, dim, unbiased, keepdim, correction=correction), mean(input, dim, keepdim)
 
 
 def _nonempty(name: str, x: Any, dims: Sequence[int]) -> None:
