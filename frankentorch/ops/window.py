@@ -263,6 +263,11 @@ def _rename(out: Any, name: str) -> Any:
     return out
 
 
+def _node_name(r: int, name: str) -> str:
+    """What torch calls the gradient node: its pools of one dimension are those of two, squeezed."""
+    return "SqueezeBackward1" if r == 1 else name + "Backward0"
+
+
 def _max_pool(r: int) -> tuple[Any, Any]:
     name = f"max_pool{r}d"
 
@@ -271,7 +276,7 @@ def _max_pool(r: int) -> tuple[Any, Any]:
     def with_indices(input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False) -> Any:
         _need(name, input, True)
         geometry = _geometry(name, r, input, kernel_size, stride, padding, dilation, bool(ceil_mode))
-        return _rename(_max(input, (*geometry, False)), f"MaxPool{r}DWithIndicesBackward0")
+        return _rename(_max(input, (*geometry, False)), _node_name(r, f"MaxPool{r}DWithIndices"))
 
     @api(f"{name}(Tensor input, int[] kernel_size, int[] stride=[], int[] padding=0, int[] dilation=1, bool ceil_mode=False) -> Tensor",
          method=False, out=False)
@@ -343,7 +348,7 @@ def _avg_pool(r: int) -> Any:
         return _divided(total, counts)
 
     pool.__doc__ = f"The means of {r}-dimensional windows: the sum in row-major order, divided once."
-    pool.row.grad_name = f"AvgPool{r}DBackward0"
+    pool.row.grad_name = _node_name(r, f"AvgPool{r}D")
     return pool
 
 
@@ -408,11 +413,11 @@ def _adaptive(r: int) -> tuple[Any, Any]:
         size = _adaptive_size(f"adaptive_max_pool{r}d", r, input, output_size)
         _need(f"adaptive_max_pool{r}d", input, False)
         k, s, p, size, uneven = _even(input, size)
-        return _rename(_max(input, (k, s, p, _ones(size), size, uneven)), f"AdaptiveMaxPool{r}DBackward0")
+        return _rename(_max(input, (k, s, p, _ones(size), size, uneven)), _node_name(r, f"AdaptiveMaxPool{r}D"))
 
     avg.__doc__ = f"Means of {r}-dimensional windows that divide the input into `output_size` parts."
     maximum.__doc__ = "(values, flat indices) of the maxima of windows that divide the input into `output_size` parts."
-    avg.row.grad_name = f"AdaptiveAvgPool{r}DBackward0"
+    avg.row.grad_name = _node_name(r, f"AdaptiveAvgPool{r}D")
     return avg, maximum
 
 

@@ -10,7 +10,7 @@ import warnings
 from typing import Any
 
 import frankentorch as torch
-from frankentorch.nn.functional._support import in_place, rounds_once
+from frankentorch.nn.functional._support import in_place, named, rounds_once
 
 _nn = torch._C._nn
 
@@ -52,7 +52,7 @@ def threshold_(input: Any, threshold: float, value: float) -> Any:
 
 def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Any:
     """x where x > 0, negative_slope * x elsewhere."""
-    return in_place(_nn.leaky_relu, input, negative_slope) if inplace else _nn.leaky_relu(input, negative_slope)
+    return named(in_place(_nn.leaky_relu, input, negative_slope), "LeakyReluBackward1") if inplace else _nn.leaky_relu(input, negative_slope)
 
 
 def leaky_relu_(input: Any, negative_slope: float = 0.01) -> Any:
@@ -62,7 +62,7 @@ def leaky_relu_(input: Any, negative_slope: float = 0.01) -> Any:
 
 def elu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
     """x where x > 0, alpha * (e^x - 1) elsewhere."""
-    return in_place(_nn.elu, input, alpha) if inplace else _nn.elu(input, alpha)
+    return named(in_place(_nn.elu, input, alpha), "EluBackward1") if inplace else _nn.elu(input, alpha)
 
 
 def elu_(input: Any, alpha: float = 1.0) -> Any:

@@ -9,7 +9,7 @@ import math
 from typing import Any
 
 import frankentorch as torch
-from frankentorch.nn.functional._support import check_reduction, pick_reduction, reduce_loss, rounds_once
+from frankentorch.nn.functional._support import check_reduction, named, pick_reduction, reduce_loss, rounds_once
 from frankentorch.nn.functional.activation import logsigmoid
 from frankentorch.ops.losses import REDUCTIONS
 
@@ -131,7 +131,7 @@ def multi_margin_loss(input: Any, target: Any, p: int = 1, margin: float = 1.0, 
         loss = gap.sum(1) / x.size(1)
         return reduce_loss(loss if input.dim() > 1 else loss.squeeze(0), reduction)
 
-    return whole(input, weight)
+    return named(whole(input, weight), "MultiMarginLossBackward0")
 
 
 def multilabel_margin_loss(input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
@@ -155,7 +155,7 @@ def multilabel_margin_loss(input: Any, target: Any, size_average: bool | None = 
         loss = torch.where(counted, gap, 0.0).to(x.dtype).sum((1, 2)) / x.size(1)
         return reduce_loss(loss if input.dim() > 1 else loss.squeeze(0), reduction)
 
-    return whole(input)
+    return named(whole(input), "MultilabelMarginLossBackward0")
 
 
 _LOG_ZERO = -1e30

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import frankentorch as torch
+from frankentorch.nn.functional._support import named
 
 
 def _reflect(left: int, right: int, size: int) -> list[int]:
@@ -28,6 +29,7 @@ _SUPPORTED = """Supported combinations for non-constant padding:
   - 2D or 3D input: padding size = 2 (pads last dimension)
   - 3D or 4D input: padding size = 4 (pads last 2 dimensions)
   - 4D or 5D input: padding size = 6 (pads last 3 dimensions)"""
+_NODES = {"reflect": "Reflection", "replicate": "Replication"}
 _MODES = {"reflect": _reflect, "replicate": _replicate, "circular": _circular}
 
 
@@ -72,7 +74,7 @@ def pad(input: Any, pad: Any, mode: str = "constant", value: float | None = None
             dim = input.dim() - 1 - i
             index = torch.tensor(_MODES[mode](left, right, input.size(dim)), dtype=torch.int64, device=input.device)
             input = input.index_select(dim, index)
-    return input
+    return input if mode == "circular" or not any(pads) else named(input, f"{_NODES[mode]}Pad{n}DBackward0")
 
 
 def pixel_shuffle(input: Any, upscale_factor: int) -> Any:
@@ -89,7 +91,7 @@ def pixel_shuffle(input: Any, upscale_factor: int) -> Any:
     b = len(batch)
     split = input.reshape(*batch, channels // (r * r), r, r, h, w)
     order = [*range(b), b, b + 3, b + 1, b + 4, b + 2]
-    return split.permute(order).reshape(*batch, channels // (r * r), h * r, w * r)
+    return named(split.permute(order).reshape(*batch, channels // (r * r), h * r, w * r), "PixelShuffleBackward0")
 
 
 def pixel_unshuffle(input: Any, downscale_factor: int) -> Any:
@@ -107,7 +109,7 @@ def pixel_unshuffle(input: Any, downscale_factor: int) -> Any:
     b = len(batch)
     split = input.reshape(*batch, channels, h // r, r, w // r, r)
     order = [*range(b), b, b + 2, b + 4, b + 1, b + 3]
-    return split.permute(order).reshape(*batch, channels * r * r, h // r, w // r)
+    return named(split.permute(order).reshape(*batch, channels * r * r, h // r, w // r), "PixelUnshuffleBackward0")
 
 
 def channel_shuffle(input: Any, groups: int) -> Any:
@@ -120,7 +122,7 @@ def channel_shuffle(input: Any, groups: int) -> Any:
     if channels % groups:
         raise RuntimeError(f"Number of channels must be divisible by groups. Got {channels} channels and {groups} groups.")
     split = input.reshape(input.size(0), groups, channels // groups, *input.shape[2:])
-    return split.transpose(1, 2).reshape(input.shape)
+    return named(split.transpose(1, 2).reshape(input.shape), "ChannelShuffleBackward0")
 
 
 def native_channel_shuffle(input: Any, groups: int) -> Any:

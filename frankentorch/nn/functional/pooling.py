@@ -10,7 +10,7 @@ import math
 from typing import Any
 
 import frankentorch as torch
-from frankentorch.nn.functional._support import ntuple, rounds_once
+from frankentorch.nn.functional._support import named, ntuple, rounds_once
 
 
 def _max_pool(n: int, *args: Any) -> tuple[Any, Any]:
@@ -211,6 +211,7 @@ def _fractional_max_pool(n: int, input: Any, kernel_size: Any, output_size: Any,
     order = [1, 0] if n == 2 else [0, 1, 2]
     parts = [_fractional_windows(samples[:, :, order[d]], spatial[d], sizes[d], kernel[d]) for d in range(n)]
     values, indices = _max_of_flat(x, n, _cross(parts, spatial))
+    values = named(values, f"FractionalMaxPool{n}DBackward0")
     return (values.squeeze(0), indices.squeeze(0)) if unbatched else (values, indices)
 
 

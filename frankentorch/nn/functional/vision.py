@@ -14,7 +14,7 @@ import warnings
 from typing import Any
 
 import frankentorch as torch
-from frankentorch.nn.functional._support import rounds_once
+from frankentorch.nn.functional._support import named, rounds_once
 from frankentorch.nn.functional.pooling import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 
 _RANK_OF = {"linear": 3, "bilinear": 4, "trilinear": 5, "bicubic": 4, "lanczos": 4}
@@ -203,7 +203,7 @@ def interpolate(input: Any, size: Any = None, scale_factor: Any = None, mode: st
             for d in range(rank - 2):
                 index = _nearest_index(input.size(2 + d), sizes[d], factors[d], mode == "nearest-exact")
                 input = input.index_select(2 + d, torch.tensor(index, dtype=torch.int64))
-            return input
+            return named(input, f"UpsampleNearest{'Exact' if mode == 'nearest-exact' else ''}{rank - 2}DBackward0")
         if mode == "area":
             return _AREA[rank](input, sizes)
         if _RANK_OF.get(mode) == rank:
@@ -212,7 +212,8 @@ def interpolate(input: Any, size: Any = None, scale_factor: Any = None, mode: st
                     raise ValueError("Lanczos mode does not support align_corners=True")
                 if not antialias:
                     raise ValueError("Lanczos mode requires antialias=True")
-            return (_antialias if antialias else _resample)(input, sizes, factors, mode, align)
+            out = (_antialias if antialias else _resample)(input, sizes, factors, mode, align)
+            return out if out is input else named(out, f"Upsample{mode.title()}{rank - 2}D{'Aa' if antialias else ''}Backward0")
         if mode in ("linear", "bilinear", "trilinear"):
             raise NotImplementedError(f"Got {rank}D input, but {mode} mode needs {_RANK_OF[mode]}D input")
     raise NotImplementedError("Input Error: Only 3D, 4D and 5D input Tensors supported"
@@ -280,7 +281,7 @@ def affine_grid(theta: Any, size: Any, align_corners: bool | None = None) -> Any
         columns.append(line.reshape([-1 if i == d else 1 for i in range(n)]).expand(spatial))
     columns.append(torch.ones(spatial, dtype=theta.dtype))
     base = torch.stack(columns, -1).reshape(1, -1, n + 1).expand(theta.size(0), -1, -1)
-    return torch.bmm(base, theta.transpose(1, 2)).reshape(theta.size(0), *spatial, n)
+    return named(torch.bmm(base, theta.transpose(1, 2)).reshape(theta.size(0), *spatial, n), "AffineGridGeneratorBackward0")
 
 
 def _limit(x: Any, low: float, high: float) -> Any:
@@ -392,4 +393,4 @@ def grid_sample(input: Any, grid: Any, mode: str = "bilinear", padding_mode: str
                            f"{list(grid.shape)}")
     if mode == "bicubic" and input.dim() != 4:
         raise RuntimeError("grid_sampler(): bicubic interpolation only supports 4D input")
-    return _grid_sample(input, grid, mode, padding_mode, align_corners)
+    return named(_grid_sample(input, grid, mode, padding_mode, align_corners), f"GridSampler{input.dim() - 2}DBackward0")
