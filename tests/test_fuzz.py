@@ -17,7 +17,7 @@ PROGRAMS, FIRST = 60, 70_000
 
 
 def test_random_programs_agree_with_torch_and_between_modes() -> None:
-    report = campaigns.campaign(FIRST, PROGRAMS, modes=("deferred", "eager", "cut:1", "interp"), seconds=45, shrink_seconds=10)
+    report = campaigns.campaign(FIRST, PROGRAMS, modes=("deferred", "eager", "cut:1", "compile", "interp"), seconds=45, shrink_seconds=10)
     assert report.programs >= 5
     said = "\n\n".join(f"seed {seed}: {finding}\n{p}" for seed, p, finding in report.hard())
     assert not report.hard(), said

@@ -1,7 +1,9 @@
 """Running a program under a library, and noting all that a user could see of it.
 
 Enters: a program and a mode. Leaves: a `Log`: for each statement what it raised and put out; for each look the types of every tensor
-and, where asked, the values. Modes: "torch" (the oracle), "deferred", "eager" (a window of one), "cut:SEED" (windows cut at random); "interp" and "interp+..." run them by the reference interpreter.
+and, where asked, the values. Modes: "torch" (the oracle), "deferred", "eager" (a window of one), "cut:SEED" (windows cut at random);
+"interp" and "interp+..." run them by the reference interpreter; "compile" runs stretches of computing statements as functions under
+``torch.compile``.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import numpy as np
 
 from .program import LOOK_VALUES, Program
 
-MODES = ("deferred", "eager", "cut:1", "interp", "interp+cut:2")
+MODES = ("deferred", "eager", "cut:1", "compile", "interp", "interp+cut:2")
 
 
 @dataclass
@@ -192,16 +194,31 @@ def run(program: Program, mode: str, perturb: float = 0.0, look_each: bool = Fal
             _steps(s, program, perturb, look_each)
         else:
             with mode_of(mode):
-                _steps(s, program, perturb, look_each)
+                _steps(s, program, perturb, look_each, mode == "compile")
     s.env.clear()
     if len(program.statements) > 200:
         gc.collect()
     return s.log
 
 
-def _steps(s: Session, program: Program, perturb: float, look_each: bool) -> None:
+def _steps(s: Session, program: Program, perturb: float, look_each: bool, compiled: bool = False) -> None:
     if hasattr(s.torch, "manual_seed"):
         s.torch.manual_seed(program.seed)
+    if compiled:
+        from . import compiled as grouped
+
+        for first, past in grouped.groups(program.statements):
+            standing, notes = dict(s.variables()), len(s.log.entries)
+            for statement in program.statements[first:past]:
+                s.step(statement.code)
+            if not any(e.kind == "raise" for e in s.log.entries[notes:]):
+                grouped.recompute(s, program.statements[first:past], standing)
+                s._versions()
+            if program.statements[past - 1].look or look_each:
+                s.look(LOOK_VALUES if look_each else program.statements[past - 1].look)
+        s.at = len(program.statements)
+        s.look(LOOK_VALUES)
+        return
     for statement in program.statements:
         before = {name: id(v) for name, v in s.variables()} if perturb else {}
         s.step(statement.code)
