@@ -335,7 +335,7 @@ class Tensor(metaclass=TensorMeta):
     def _follow(self, r: Tensor, value: Value) -> None:
         """Take the place on the tape of `r`, new contents for all of this tensor; what does not depend on the old leaves it a zero gradient."""
         if r._node is None:
-            sig = make_sig(ROWS["floor"], (value.type,), ())
+            sig = make_sig(ROWS["overwritten"], (value.type,), ())
             tape.attach(sig, (self,), (value,), (r,))
             r._node.name = "CopyBackwards" if r._node is not None else ""
         self._node, self._nr = r._node, r._nr

@@ -23,6 +23,7 @@ import numpy
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 STDLIB = os.path.realpath(sysconfig.get_paths()["stdlib"]) + os.sep
 NUMPY = os.path.dirname(os.path.abspath(numpy.__file__)) + os.sep
+DEFINERS = PACKAGE + os.path.join("ops", "define.py")
 _SITE = ("site-packages", "dist-packages")
 REFUSED = frozenset({"manual_seed", "seed", "initial_seed", "get_state", "set_state", "get_rng_state", "set_rng_state", "clone_state", "set_default_dtype",
                      "set_default_device", "set_default_tensor_type", "set_num_threads", "set_num_interop_threads", "set_printoptions", "set_detect_anomaly",
@@ -78,7 +79,7 @@ class Watch:
             if kind == "library" and caller is not None and self.trusted(caller):
                 return
             if code not in self.codes:
-                if code.co_filename == "<string>" and str(frame.f_globals.get("__name__")).startswith("namedtuple_"):
+                if code.co_filename == "<string>" and generated(frame):
                     return
                 self.codes[code] = frame.f_globals
                 self.scan(code)
@@ -105,6 +106,12 @@ class Watch:
         hidden = HIDDEN_NAMES.intersection(code.co_names)
         if hidden:
             self.refuse(f"{code.co_name} uses {min(hidden)}")
+
+
+def generated(frame: Any) -> bool:
+    """Whether code without a file is this package's argument handling, or a named tuple's constructor."""
+    caller = frame.f_back
+    return caller is not None and caller.f_code.co_filename == DEFINERS or str(frame.f_globals.get("__name__")).startswith("namedtuple_")
 
 
 def pure(function: Any) -> bool:

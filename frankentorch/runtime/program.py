@@ -148,8 +148,13 @@ def execute(window: Any, reason: str) -> None:
 def _donors(window: Any) -> dict[int, int]:
     """Slots that may take the memory of the leaf they replace: nothing else refers to its buffer."""
     found: dict[int, int] = {}
-    for i, (slot, old) in enumerate(window.updates):
-        window.updates[i] = None
+    updates, window.updates = window.updates[::-1], []
+    while updates:  # each pair is let go of before its references are counted
+        slot, old = updates.pop()
+        if isinstance(old, int):  # written again: the last one takes the place
+            if old in found:
+                found[slot] = found.pop(old)
+            continue
         if old.trace is not window or old.buf is None or old.buf.exposed or old.buf.owner is not None or old.type.nbytes == 0:
             continue
         leaf_slot = old.slot

@@ -272,13 +272,12 @@ def _again(latest: Value, type_: TensorType, start: int) -> Value:
 
 
 def view_value(sig: Sig, value: Value) -> Value:
-    """A movement of a value: metadata when it is concrete, an instruction while it is pending."""
-    if value.buf is not None:
-        delta = sig.delta * value.type.dtype.itemsize
-        made = Value(sig.out, None, -1, value.buf, value.offset + delta)  # type: ignore[arg-type]
-        if state.region is not None:
-            state.region.derived(made, value, delta)
-        return made
+    """A movement of a value: metadata when it is concrete, an instruction while it is pending.
+
+    In a compiled call it is always an instruction: the program then sees that both lie in one memory, and may write over it.
+    """
+    if value.buf is not None and state.region is None:
+        return Value(sig.out, None, -1, value.buf, value.offset + sig.delta * value.type.dtype.itemsize)  # type: ignore[arg-type]
     return push(sig, (value,))  # type: ignore[no-any-return]
 
 
