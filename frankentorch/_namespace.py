@@ -22,8 +22,7 @@ LAZY = {
 # Names of torch that live in a module, loaded when first asked for: name -> (module, name there).
 FROM: dict[str, tuple[str, str]] = {
     **{n: ("storage", n) for n in ("TypedStorage", "UntypedStorage")},
-    **{n: ("nn.functional", n) for n in ("bilinear", "channel_shuffle", "conv1d", "conv2d", "conv3d", "conv_tbc", "conv_transpose1d", "conv_transpose2d",
-                                         "conv_transpose3d", "native_channel_shuffle", "pixel_shuffle", "pixel_unshuffle")},
+    **{n: ("nn.functional", n) for n in ("bilinear", "channel_shuffle", "native_channel_shuffle", "pixel_shuffle", "pixel_unshuffle")},
     **{n: ("nn.functional.recurrent", n) for n in ("lstm", "gru", "rnn_tanh", "rnn_relu", "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell")},
     **{f"{t}Storage": ("storage", f"{t}Storage") for t in ("Float", "Double", "Half", "BFloat16", "Byte", "Char", "Short", "Int", "Long", "Bool",
                                                            "ComplexFloat", "ComplexDouble")},

@@ -9,6 +9,7 @@ from . import (  # noqa: F401
     attention,
     complex_views,
     contract,
+    convolve,
     create,
     index,
     losses,

@@ -215,7 +215,7 @@ def addmv(input: Any, mat: Any, vec: Any, *, beta: Any = 1, alpha: Any = 1) -> A
     return _scaled(input, mv(mat, vec), beta, alpha)
 
 
-@composite("addr(Tensor input, Tensor vec1, Tensor vec2, *, Scalar beta=1, Scalar alpha=1) -> Tensor", inplace=True)
+@composite("addr(Tensor input, Tensor vec1, Tensor vec2, *, Scalar beta=1, Scalar alpha=1) -> Tensor", opmath=False, inplace=True)
 def addr(input: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
     """beta * input + alpha * outer(vec1, vec2)."""
     return _scaled(input, outer(vec1, vec2), beta, alpha)
@@ -385,71 +385,6 @@ conv_weight_row = primitive(
 def convolve(row: Row, a: Any, b: Any, attrs: tuple[Any, ...]) -> Any:
     """One of the three convolution forms; of complex operands, as real ones."""
     return in_parts(lambda x, y: emit(row, (x, y), attrs), a, b) if a.dtype.is_complex else emit(row, (a, b), attrs)
-
-
-def _ntuple(v: Any, n: int) -> tuple[int, ...]:
-    if isinstance(v, int):
-        return (v,) * n
-    v = tuple(int(i) for i in v)
-    return v * n if len(v) == 1 and n > 1 else v
-
-
-def check_conv(input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int, transposed: bool) -> None:
-    """torch's checks of a convolution's arguments."""
-    if input.dtype is not weight.dtype:
-        raise RuntimeError(f"Input type ({_cname(input)}) and bias type ({_cname(weight)}) should be the same" if bias is not None else
-                           f"expected scalar type {input.dtype.scalar_name} but found {weight.dtype.scalar_name}")
-    for s in stride:
-        if s <= 0:
-            raise RuntimeError("non-positive stride is not supported")
-    for p in padding:
-        if p < 0:
-            raise RuntimeError("negative padding is not supported")
-    channels = input.shape[1]
-    expected = weight.shape[0] if transposed else weight.shape[1] * groups
-    if channels != expected:
-        which = f"expected input{list(input.shape)} to have {expected} channels, but got {channels} channels instead"
-        raise RuntimeError(f"Given {'transposed=1' if transposed else f'groups={groups}'}, weight of size {list(weight.shape)}, {which}")
-    if bias is not None and (bias.ndim != 1 or bias.shape[0] != (weight.shape[1] * groups if transposed else weight.shape[0])):
-        need = weight.shape[1] * groups if transposed else weight.shape[0]
-        raise RuntimeError(f"Given weight of size {list(weight.shape)}, expected bias to be 1-dimensional with {need} elements, but got bias of size "
-                           f"{list(bias.shape)} instead")
-    if not transposed:
-        padded = [n + 2 * p for n, p in zip(input.shape[2:], padding, strict=True)]
-        kernel = [d * (k - 1) + 1 for k, d in zip(weight.shape[2:], dilation, strict=True)]
-        if [1 for a, b in zip(padded, kernel, strict=True) if a < b]:
-            raise RuntimeError(f"Calculated padded input size per channel: ({' x '.join(map(str, padded))}). Kernel size: "
-                               f"({' x '.join(map(str, kernel))}). Kernel size can't be greater than actual input size")
-
-
-def _cname(t: Any) -> str:
-    return {"Float": "float", "Double": "double", "Long": "int64_t", "Int": "int", "BFloat16": "c10::BFloat16", "Half": "c10::Half"}.get(
-        t.dtype.scalar_name, t.dtype.scalar_name.lower())
-
-
-@composite("convolution(Tensor input, Tensor weight, Tensor? bias, int[] stride, int[] padding, int[] dilation, bool transposed, "
-           "int[] output_padding, int groups) -> Tensor", opmath=False, method=False)
-def convolution(input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, transposed: bool, output_padding: Any,
-                groups: int) -> Any:
-    """Convolution (cross-correlation) or its transpose over the last dimensions, with groups; bias is added after."""
-    nd = weight.ndim - 2
-    stride, padding, dilation, output_padding = (_ntuple(v, nd) for v in (stride, padding, dilation, output_padding))
-    if input.ndim not in (nd + 1, nd + 2):
-        raise RuntimeError(f"Expected {nd + 1}D (unbatched) or {nd + 2}D (batched) input to conv{'_transpose' if transposed else ''}{nd}d, but got input "
-                           f"of size: {list(input.shape)}")
-    batched = input.ndim == nd + 2
-    x = input if batched else input.unsqueeze(0)
-    check_conv(x, weight, bias, stride, padding, dilation, groups, transposed)
-    if transposed:
-        spatial = [(n - 1) * s - 2 * p + d * (k - 1) + o + 1 for n, s, p, d, k, o in
-                   zip(x.shape[2:], stride, padding, dilation, weight.shape[2:], output_padding, strict=True)]
-        size = (x.shape[0], weight.shape[1] * groups, *spatial)
-        out = convolve(conv_input_row, x, weight, (size, stride, padding, dilation, groups))
-    else:
-        out = convolve(conv_row, x, weight, (stride, padding, dilation, groups))
-    if bias is not None:
-        out = out + bias.reshape((-1,) + (1,) * nd)
-    return out if batched else out.squeeze(0)
 
 
 @api("einsum(str equation, Tensor[] operands) -> Tensor", method=False, out=False)
