@@ -339,7 +339,7 @@ def ls() -> list[Entry]:
         except FileNotFoundError:
             continue
         if _KEY.fullmatch(item.name):
-            entries.append(Entry(kind, item.name, item.path, info.st_size, info.st_mtime))
+            entries.append(Entry(kind, item.name, item.path, max(info.st_size, getattr(info, "st_blocks", 0) * 512), info.st_mtime))
     return sorted(entries, key=lambda entry: (entry.used, entry.path))
 
 

@@ -20,7 +20,6 @@ from .memory import Buffer
 
 OBSERVERS: list[Callable[[Any, tuple[int, ...], dict[int, int]], None]] = []
 """Called with the instructions, stored slots and donors of every program that is new to this process (``ft dump``)."""
-SAVED_SIZES = 64
 STATS = {"runs": 0, "builds": 0, "resized": 0, "plans_loaded": 0, "extern": 0, "numpy": 0, "build_seconds": 0.0}
 
 
@@ -182,7 +181,8 @@ def build(instrs: list[tuple[Sig, tuple[int, ...]]], live: tuple[int, ...], dono
             STATS["plans_loaded"] += 1
     if kernels is None:
         shape = structure(instrs, live)
-        if shape in _STRUCTURES:
+        resized = shape in _STRUCTURES
+        if resized:
             # The same program at another size (a growing cache): planned as recorded. Kernels do not depend on sizes, so no IR is built.
             from ..lower.program import build_plan
 
@@ -195,7 +195,7 @@ def build(instrs: list[tuple[Sig, tuple[int, ...]]], live: tuple[int, ...], dono
         for e in plan.entries:
             e.key = objects.key_of(e.text)
         kernels = [objects.get(e.text, e.symbol) for e in plan.entries]
-        if STATS["resized"] < SAVED_SIZES:
+        if not resized:
             plans.save(name, plan)
     assert plan is not None
     bound = Bound(plan, kernels)  # type: ignore[arg-type]

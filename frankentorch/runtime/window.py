@@ -86,6 +86,8 @@ class Window(Trace):
             if _rng(mode).random() < 0.3:
                 self.cut("random")
             return
+        if mode.isdigit() and not knobs.eager and not self.urgent and len(self.instrs) < int(mode):
+            return
         self.cut("exposed memory" if not knobs.eager else "eager")
 
     def force(self, value: Value, reason: str = "check") -> None:
