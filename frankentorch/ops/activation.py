@@ -354,6 +354,4 @@ def rrelu(input: Any, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: 
         out = where(input <= 0, input * slopes, input)
     else:
         out = leaky_relu(input, (lower + upper) / 2)
-    if out._node is not None and not out._node.is_leaf:
-        out._node.name = "RreluWithNoiseBackward0"
-    return out
+    return call.named(out, "RreluWithNoiseBackward0")

@@ -322,6 +322,13 @@ def wrap_dims(dims: Any, ndim: int) -> tuple[int, ...]:
     return tuple(sorted(d for d in out if d < ndim))
 
 
+def named(result: Any, name: str) -> Any:
+    """`result` with its gradient node called as torch calls it."""
+    if result._node is not None and not result._node.is_leaf:
+        result._node.name = name
+    return result
+
+
 def contiguous_type(types: Sequence[TensorType]) -> TensorType:
     return dense_type(types[0])
 

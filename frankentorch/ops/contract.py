@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from . import call
-from .call import is_tensor
+from .call import is_tensor, named
 from .define import api, composite, primitive
 from .movement import disown
 from .pointwise import conj
@@ -172,15 +172,15 @@ def _matmul(a: Any, b: Any) -> Any:
     return disown(out.squeeze(-1)) if b.ndim == 1 else out
 
 
-@composite("matmul(Tensor input, Tensor other) -> Tensor", opmath=False, aliases=("linalg_matmul",))
+@api("matmul(Tensor input, Tensor other) -> Tensor", aliases=("linalg_matmul",))
 def matmul(input: Any, other: Any) -> Any:
     """The matrix product with numpy's rules for vectors and batches."""
     if not is_tensor(other):
         raise TypeError(f"matmul(): argument 'other' (position 2) must be Tensor, not {type(other).__name__}")
-    return _matmul(input, other)
-
-
-matmul.row.grad_name = "UnsafeViewBackward0"
+    out = _matmul(input, other)
+    if input.ndim > 2 or other.ndim > 2:
+        out = named(out, "UnsafeViewBackward0")
+    return out
 
 
 def _scaled(input: Any, out: Any, beta: Any, alpha: Any) -> Any:

@@ -135,10 +135,7 @@ def _conv(name: str, n: int, input: Any, weight: Any, bias: Any, stride: Any, pa
     out = convolution(x, weight, bias, stride, padding, dilation, transposed, output_padding, groups)
     if batched:
         return out
-    out = out.squeeze(0)
-    if out._node is not None and not out._node.is_leaf:
-        out._node.name = "SqueezeBackward1"
-    return out
+    return out.squeeze(0)
 
 
 def _forward(n: int) -> Any:

@@ -14,7 +14,7 @@ from .. import dtypes
 from ..errors import NotImplementedYet
 from . import call
 from .bounds import data_inside, proved
-from .call import is_tensor, wrap_dim
+from .call import is_tensor, named, wrap_dim
 from .create import full_of
 from .define import api, composite
 from .index_rows import (
@@ -207,17 +207,11 @@ def index(input: Any, indices: Sequence[Any]) -> Any:
     mask = _sole_mask(indices)
     if mask is not None and tuple(mask.shape) == tuple(input.shape[: mask.ndim]):
         flat = input.reshape(mask.numel(), *input.shape[mask.ndim:])
-        return _named(emit(index_select_row, (flat, positions(mask)), (0,)), "IndexBackward0")
+        return named(emit(index_select_row, (flat, positions(mask)), (0,)), "IndexBackward0")
     x, dims, tensors = _tensors(input, indices)
     if not dims:
         return input.clone()
     return emit(index_row, (x, *tensors), (tuple(dims),))
-
-
-def _named(t: Any, name: str) -> Any:
-    if t._node is not None and not t._node.is_leaf:
-        t._node.name = name
-    return t
 
 
 @api("index_put(Tensor input, Tensor?[] indices, Tensor values, bool accumulate=False) -> Tensor", inplace=True, out=False)
@@ -231,7 +225,7 @@ def index_put(input: Any, indices: Sequence[Any], values: Any, accumulate: bool 
     mask = _sole_mask(indices)
     if mask is not None and not accumulate and values.numel() == 1 and tuple(mask.shape) == tuple(input.shape[: mask.ndim]):
         spread = mask.reshape(*mask.shape, *(1 for _ in range(input.ndim - mask.ndim)))
-        return _named(where(spread, values.reshape(()), input), "IndexPutBackward0")
+        return named(where(spread, values.reshape(()), input), "IndexPutBackward0")
     x, dims, tensors = _tensors(input, indices)
     if not dims:
         return input + values if accumulate else where(full_of((), True, dtypes.bool_), values, input)
@@ -306,7 +300,7 @@ def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Any:
     _check_scatter("scatter", input, d, index, src)
     if index.numel() == 0:
         return input.clone()
-    return _named(accumulated(scatter_reduce_row, input, (index, src), (d, "add")), "ScatterAddBackward0")
+    return named(accumulated(scatter_reduce_row, input, (index, src), (d, "add")), "ScatterAddBackward0")
 
 
 @api("scatter_reduce(Tensor input, int dim, Tensor index, Tensor src, str reduce, *, bool include_self=True) -> Tensor", inplace=True)
@@ -330,7 +324,7 @@ def scatter_reduce(input: Any, dim: int, index: Any, src: Any, reduce: str, *, i
             count = emit(scatter_row, (count, index, constant(0, count, index.shape)), (d,))
         count = accumulated(scatter_reduce_row, count, (index, constant(1, count, index.shape)), (d, "add"))
         out = out / count if x.dtype.is_floating_point else out // count
-    return _named(out, "ScatterReduceBackward0")
+    return named(out, "ScatterReduceBackward0")
 
 
 def _identity(reduce: str, dtype: Any) -> Any:
@@ -377,7 +371,7 @@ def index_reduce(input: Any, dim: int, index: Any, source: Any, reduce: str, *, 
     if index.numel() != n:
         raise RuntimeError(f"index_reduce_(): Number of indices ({index.numel()}) should be equal to source.size(dim): ({n}), for dim: {d}")
     spread = index.reshape([-1 if k == d else 1 for k in range(source.ndim)]).expand(source.shape)
-    return _named(scatter_reduce(input, d, spread, source, reduce, include_self=include_self), "IndexReduceBackward0")
+    return named(scatter_reduce(input, d, spread, source, reduce, include_self=include_self), "IndexReduceBackward0")
 
 
 @api("index_copy(Tensor input, int dim, Tensor index, Tensor source) -> Tensor", inplace=True)
@@ -424,7 +418,7 @@ def index_fill(input: Any, dim: int, index: Any, value: Any) -> Any:
                           input, shape)
     if not input.ndim:
         return index_copy_of_number(input, source) if index.numel() else input.clone()
-    return _named(emit(index_copy_row, (input, index, source), (d,)), "IndexFillBackward0")
+    return named(emit(index_copy_row, (input, index, source), (d,)), "IndexFillBackward0")
 
 
 def index_copy_of_number(input: Any, source: Any) -> Any:

@@ -13,6 +13,7 @@ from .. import dtypes
 from . import call
 from .activation import log_sigmoid, log_softmax
 from .bounds import proved
+from .call import named
 from .define import api, composite
 from .index_rows import accumulated, gather_row, index_select_row, scatter_reduce_row, scatter_row, zeros_for
 from .pointwise import abs_, exp, log, log1p, maximum, sigmoid, sign, where
@@ -254,12 +255,6 @@ def _cross_entropy(input: Any, target: Any, weight: Any, ignore_index: int, redu
 _cross_entropy.row.grad_name = "NllLossBackward0"
 
 
-def _named(loss: Any, name: str) -> Any:
-    if loss._node is not None and not loss._node.is_leaf:
-        loss._node.name = name
-    return loss
-
-
 def _labels(target: Any) -> Any:
     return target if target.dtype is dtypes.int64 else call.cast(target, dtypes.int64)
 
@@ -274,7 +269,7 @@ def nll_loss_nd(input: Any, target: Any, weight: Any = None, reduction: int = ME
     """-weight[target] * input[target]; the mean divides by the sum of the weights used."""
     target = _labels(target)
     check_labels(target, input.shape[_class_dim(input)], ignore_index)
-    return _named(_nll_loss(input, target, weight, ignore_index, reduction), _nll_name(input))
+    return named(_nll_loss(input, target, weight, ignore_index, reduction), _nll_name(input))
 
 
 def _along_classes(weight: Any, input: Any, d: int) -> Any:
@@ -328,7 +323,7 @@ def cross_entropy_loss(input: Any, target: Any, weight: Any = None, reduction: i
     check_labels(target, input.shape[_class_dim(input)], ignore_index)
     if label_smoothing > 0:
         return _smooth_cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing)
-    return _named(_cross_entropy(input, target, weight, ignore_index, reduction)[0], _nll_name(input))
+    return named(_cross_entropy(input, target, weight, ignore_index, reduction)[0], _nll_name(input))
 
 
 REDUCTIONS: dict[str, int] = {"none": NONE, "mean": MEAN, "sum": SUM}

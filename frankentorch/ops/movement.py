@@ -15,7 +15,7 @@ import numpy as np
 from .. import dtypes
 from ..errors import NotImplementedYet
 from . import call
-from .call import is_tensor, wrap_dim
+from .call import is_tensor, named, wrap_dim
 from .define import api, composite, primitive
 from .pointwise import clone_row
 from .record import emit
@@ -301,14 +301,7 @@ def transpose(input: Any, dim0: int, dim1: int) -> Any:
     order = list(range(input.ndim))
     if order:
         order[a], order[b] = order[b], order[a]
-    return _named(input._view_of(permute_row, (tuple(order),)), "TransposeBackward0")
-
-
-def _named(t: Any, name: str) -> Any:
-    """Give the gradient node of a view the name that torch gives it."""
-    if t._node is not None and not t._node.is_leaf:
-        t._node.name = name
-    return t
+    return named(input._view_of(permute_row, (tuple(order),)), "TransposeBackward0")
 
 
 @api("t(Tensor input) -> Tensor", out=False)
@@ -316,7 +309,7 @@ def t(input: Any) -> Any:
     """The transpose of a matrix; vectors and numbers are themselves."""
     if input.ndim > 2:
         raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {input.ndim}D")
-    return _named(input._view_of(permute_row, (tuple(range(input.ndim))[::-1],)), "TBackward0")
+    return named(input._view_of(permute_row, (tuple(range(input.ndim))[::-1],)), "TBackward0")
 
 
 @api("movedim(Tensor input, int[] source, int[] destination) -> Tensor", aliases=("moveaxis",), out=False)
@@ -434,7 +427,7 @@ def reshape(input: Any, *shape: Any) -> Any:
     source = input._value.type
     if view_strides(source, target) is None:
         copy = emit(clone_row, (input,), (contiguous_strides(source.shape),))
-        return _named(disown(copy._view_of(view_row, (target,))), "UnsafeViewBackward0")
+        return named(disown(copy._view_of(view_row, (target,))), "UnsafeViewBackward0")
     return input._view_of(view_row, (target,))
 
 
@@ -489,7 +482,8 @@ def squeeze(input: Any, dim: Any = None) -> Any:
         dims = range(input.ndim)
     else:
         dims = [wrap_dim(d, input.ndim) for d in ((dim,) if isinstance(dim, int) else dim)]  # type: ignore[assignment]
-    return input._view_of(squeeze_row, (tuple(d for d in dims if d < input.ndim and input.shape[d] == 1),))
+    out = input._view_of(squeeze_row, (tuple(d for d in dims if d < input.ndim and input.shape[d] == 1),))
+    return named(out, "SqueezeBackward0" if dim is None else "SqueezeBackward1" if isinstance(dim, int) else "SqueezeBackward2")
 
 
 @api("select(Tensor input, int dim, int index) -> Tensor", out=False)
@@ -601,7 +595,7 @@ def contiguous(input: Any, memory_format: Any = None) -> Any:
 def flip(input: Any, *dims: Any) -> Any:
     """Reverse dimensions; a copy."""
     axes = tuple(sorted({wrap_dim(d, input.ndim) for d in int_args(dims)})) if input.ndim else ()
-    return _named(emit(clone_row, (emit(flip_row, (input,), (axes,)),), (dense_type(input._value.type).strides,)), "FlipBackward0")
+    return named(emit(clone_row, (emit(flip_row, (input,), (axes,)),), (dense_type(input._value.type).strides,)), "FlipBackward0")
 
 
 @api("fliplr(Tensor input) -> Tensor", out=False)
@@ -677,7 +671,7 @@ def stack(tensors: Any, dim: int = 0) -> Any:
         if tuple(x.shape) != tuple(tensors[0].shape):
             raise RuntimeError(f"stack expects each tensor to be equal size, but got {list(tensors[0].shape)} at entry 0 and {list(x.shape)} at entry {i}")
     d = wrap_dim(dim, tensors[0].ndim + 1)
-    return _named(cat([unsqueeze(x, d) for x in tensors], d), "StackBackward0")
+    return named(cat([unsqueeze(x, d) for x in tensors], d), "StackBackward0")
 
 
 @composite("roll(Tensor input, int[] shifts, int[] dims=()) -> Tensor", opmath=False)
@@ -742,7 +736,7 @@ def constant_pad_nd(input: Any, pad: Any, value: Any = 0) -> Any:
     base = full_of(tuple(shape), value, input.dtype)
     strides = base._value.type.strides
     offset = sum(a * s for a, s in zip(starts, strides, strict=True))
-    return _named(emit(as_strided_scatter_row, (base, x), (tuple(x.shape), strides, offset)), "ConstantPadNdBackward0")
+    return named(emit(as_strided_scatter_row, (base, x), (tuple(x.shape), strides, offset)), "ConstantPadNdBackward0")
 
 
 def missing(name: str) -> NotImplementedYet:

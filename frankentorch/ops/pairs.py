@@ -11,6 +11,7 @@ from typing import Any
 
 from .. import dtypes
 from .arith import clamp
+from .call import named, wrap_dim
 from .define import api
 from .losses import MEAN, NONE
 from .movement import expand_row
@@ -24,17 +25,11 @@ def _mean(loss: Any, reduction: int) -> Any:
     return loss if reduction == NONE else loss.mean() if reduction == MEAN else loss.sum()
 
 
-def _named(t: Any, name: str) -> Any:
-    if t._node is not None and not t._node.is_leaf:
-        t._node.name = name
-    return t
-
-
 @api("pairwise_distance(Tensor x1, Tensor x2, float p=2, float eps=1e-06, bool keepdim=False) -> Tensor", method=False, out=False)
 def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Any:
     """The p-norm of x1 - x2 + eps over the last dimension."""
     apart = x1 - x2 + eps
-    return _named(vector_norm(apart, p, (apart.ndim - 1,) if apart.ndim else (), keepdim), "NormBackward1")
+    return named(vector_norm(apart, p, (apart.ndim - 1,) if apart.ndim else (), keepdim), "NormBackward1")
 
 
 def _at_least(norm: Any, eps: float) -> Any:
@@ -50,11 +45,9 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
         raise RuntimeError(f"expected common dtype to be floating point, yet common dtype is {common.scalar_name}")
     shape = broadcast_shapes([tuple(x1.shape), tuple(x2.shape)])
     x1, x2 = (x.to(common) if tuple(x.shape) == shape else emit(expand_row, (x.to(common),), (shape,)) for x in (x1, x2))
-    from .call import wrap_dim
-
     dims = (wrap_dim(dim, len(shape)),) if shape else ()
     a, b = (x / _at_least(vector_norm(x, 2, dims, True), eps) for x in (x1, x2))
-    return _named((a * b).sum(dim), "SumBackward1")
+    return named((a * b).sum(dim), "SumBackward1")
 
 
 @api("pdist(Tensor input, float p=2) -> Tensor", method=False, out=False)
@@ -69,7 +62,7 @@ def pdist(input: Any, p: float = 2) -> Any:
     if p < 0:
         raise RuntimeError("pdist only supports non-negative p values")
     first, second = API["triu_indices"].function(input.shape[0], input.shape[0], 1)
-    return _named(vector_norm(input.index_select(0, first) - input.index_select(0, second), p, (1,), False), "PdistBackward0")
+    return named(vector_norm(input.index_select(0, first) - input.index_select(0, second), p, (1,), False), "PdistBackward0")
 
 
 @api("hinge_embedding_loss(Tensor input, Tensor target, float margin=1.0, int reduction=1) -> Tensor", method=False, out=False)

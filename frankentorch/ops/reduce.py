@@ -151,12 +151,18 @@ def need_float(name: str, x: Any) -> None:
 
 
 @composite("mean(Tensor input, int[]? dim=None, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor")
-def mean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, axis: Any = None) -> Any:
-    """The mean over `dim`: the sum, divided once."""
-    dim = dim if axis is None else axis
+def _mean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
     x = input if dtype is None else call.cast(input, dtype)
     need_float("mean", x)
     return reduce(sum_row, x, dim, keepdim) / _count(x, dim)
+
+
+@api("mean(Tensor input, int[]? dim=None, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor")
+def mean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, axis: Any = None) -> Any:
+    """The mean over `dim`: the sum, divided once."""
+    dim = dim if axis is None else axis
+    out = _mean(input, dim, keepdim, dtype=dtype)
+    return out if dim is None else call.named(out, "MeanBackward1")
 
 
 def _correction(unbiased: Any, correction: Any) -> float:
@@ -329,6 +335,7 @@ def _extreme(name: str, elementwise: Any, row: Row, by_dim: Any) -> Any:
                                    "'dim' argument.")
             _need_order(f"{name}_all", input)
             r = reduce(row, input, None, False)
+            call.named(r, f"{name.title()}Backward1")
             return r if out is None else call.write_out(out, r, name)
         if input.dtype.is_complex:
             raise RuntimeError(f"{name}(): does not support complex input")
@@ -427,4 +434,4 @@ def vector_norm(x: Any, p: float = 2.0, dim: Any = None, keepdim: bool = False) 
     return reduce(sum_row, abs_(a) ** p, dim, keepdim) ** (1.0 / p)
 
 
-vector_norm.row.grad_name = "LinalgVectorNormBackward0"
+vector_norm.row.grad_name = norm.row.grad_name = "LinalgVectorNormBackward0"

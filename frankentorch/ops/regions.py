@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import dtypes
 from . import call, movement
-from .call import wrap_dim
+from .call import named, wrap_dim
 from .create import full_of
 from .define import api
 from .movement import as_strided_scatter_row, flip
@@ -24,12 +24,6 @@ def _replaced(x: Any, src: Any, rule: Any, *attrs: Any) -> Any:
     return emit(as_strided_scatter_row, (x, call.cast(src, x.dtype)), (tuple(size), tuple(strides), offset))
 
 
-def _named(t: Any, name: str) -> Any:
-    if t._node is not None and not t._node.is_leaf:
-        t._node.name = name
-    return t
-
-
 @api("select_scatter(Tensor input, Tensor src, int dim, int index) -> Tensor")
 def select_scatter(input: Any, src: Any, dim: int, index: int) -> Any:
     """`input` with one index of a dimension replaced by `src`."""
@@ -37,7 +31,7 @@ def select_scatter(input: Any, src: Any, dim: int, index: int) -> Any:
     n = input.shape[d]
     if not -n <= index < n:
         raise IndexError(f"select(): index {index} out of range for tensor of size {list(input.shape)} at dimension {d}")
-    return _named(_replaced(input, src, movement._select, d, index % n), "SelectScatterBackward0")
+    return named(_replaced(input, src, movement._select, d, index % n), "SelectScatterBackward0")
 
 
 @api("slice_scatter(Tensor input, Tensor src, int dim=0, int? start=None, int? end=None, int step=1) -> Tensor")
@@ -47,13 +41,13 @@ def slice_scatter(input: Any, src: Any, dim: int = 0, start: Any = None, end: An
         raise RuntimeError("slice step must be positive")
     d = wrap_dim(dim, input.ndim)
     start, stop, step = slice(start, end, step).indices(input.shape[d])
-    return _named(_replaced(input, src, movement._slice, d, start, max(0, -(-(stop - start) // step)), step), "SliceScatterBackward0")
+    return named(_replaced(input, src, movement._slice, d, start, max(0, -(-(stop - start) // step)), step), "SliceScatterBackward0")
 
 
 @api("diagonal_scatter(Tensor input, Tensor src, int offset=0, int dim1=0, int dim2=1) -> Tensor")
 def diagonal_scatter(input: Any, src: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
     """`input` with a diagonal replaced by `src`."""
-    return _named(_replaced(input, src, movement._diagonal, offset, wrap_dim(dim1, input.ndim), wrap_dim(dim2, input.ndim)), "DiagonalScatterBackward0")
+    return named(_replaced(input, src, movement._diagonal, offset, wrap_dim(dim1, input.ndim), wrap_dim(dim2, input.ndim)), "DiagonalScatterBackward0")
 
 
 @api("diag_embed(Tensor input, int offset=0, int dim1=-2, int dim2=-1) -> Tensor")
@@ -66,7 +60,7 @@ def diag_embed(input: Any, offset: int = 0, dim1: int = -2, dim2: int = -1) -> A
     side = input.shape[-1] + abs(offset)
     lead = iter(input.shape[:-1])
     zeros = full_of([side if d in (a, b) else next(lead) for d in range(rank)], 0, input.dtype)
-    return _named(_replaced(zeros, input, movement._diagonal, offset, a, b), "DiagEmbedBackward0")
+    return named(_replaced(zeros, input, movement._diagonal, offset, a, b), "DiagEmbedBackward0")
 
 
 @api("diag(Tensor input, int diagonal=0) -> Tensor")

@@ -257,9 +257,7 @@ def _need(name: str, x: Any, integers: bool) -> None:
 
 
 def _rename(out: Any, name: str) -> Any:
-    for t in out if isinstance(out, tuple) else (out,):
-        if t._node is not None and not t._node.is_leaf:
-            t._node.name = name
+    call.named(out[0] if isinstance(out, tuple) else out, name)
     return out
 
 

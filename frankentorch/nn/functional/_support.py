@@ -12,6 +12,7 @@ from typing import Any
 
 import frankentorch as torch
 from frankentorch.ops import call
+from frankentorch.ops.call import named  # noqa: F401
 
 
 def ntuple(value: Any, n: int) -> tuple[Any, ...]:
@@ -93,13 +94,6 @@ def in_place(function: Callable[..., Any], input: Any, *args: Any) -> Any:
     call.check_writable(input, function.__name__)
     tracked = input.requires_grad and torch.is_grad_enabled()
     return call.write_inplace(input, function(input.clone() if tracked else input, *args))
-
-
-def named(result: Any, name: str) -> Any:
-    """`result` with its gradient node called as torch calls it, for a function that torch has as one op and we compose."""
-    if result._node is not None and not result._node.is_leaf:
-        result._node.name = name
-    return result
 
 
 def not_differentiable(function: str, **arguments: Any) -> None:
