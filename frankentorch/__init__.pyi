@@ -17,4 +17,5 @@ __version__: str
 tensor: Any
 compiler: Any
 
-def __getattr__(name: str) -> Any: ...
+# Without annotations on purpose: mypy gives up on annotated ones within import cycles.
+def __getattr__(name): ...

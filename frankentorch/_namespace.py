@@ -12,10 +12,10 @@ from typing import Any
 
 LAZY = {
     "nn": "nn", "optim": "optim", "utils": "utils", "autograd": "autograd", "linalg": "linalg", "fft": "fft", "special": "special",
-    "random": "random_api", "testing": "testing", "jit": "jit_api", "func": "func", "distributions": "distributions", "amp": "amp",
+    "random": "random_api", "testing": "testing", "amp": "amp",
     "backends": "backends", "cuda": "cuda", "mps": "mps", "multiprocessing": "multiprocessing", "profiler": "profiler", "overrides": "overrides",
     "types": "types_api", "version": "version", "serialization": "serialization", "storage": "storage", "return_types": "return_types",
-    "compiler": "compiler", "ledger": "ledger", "hub": "hub", "onnx": "onnx", "export": "export", "_dynamo": "interop._dynamo", "conformance": "conformance",
+    "compiler": "compiler", "conformance": "conformance",
     "interop": "interop", "_C": "_C",
 }
 
@@ -27,13 +27,14 @@ FROM: dict[str, tuple[str, str]] = {
     **{f"{t}Storage": ("storage", f"{t}Storage") for t in ("Float", "Double", "Half", "BFloat16", "Byte", "Char", "Short", "Int", "Long", "Bool",
                                                            "ComplexFloat", "ComplexDouble")},
     "Storage": ("storage", "FloatStorage"), "autocast": ("amp", "autocast"), "GradScaler": ("amp", "GradScaler"), "OutOfMemoryError": ("errors", "OutOfMemoryError"),
-    "vmap": ("func", "vmap"), "matrix_power": ("linalg", "matrix_power"),
+    "matrix_power": ("linalg", "matrix_power"),
 }
 
 
 def fill(ns: dict[str, Any]) -> None:
     """Put torch's names into `ns`."""
-    from . import autograd, device, dtypes, memory_format, methods, printing, size, tensor
+    from . import autograd, dtypes, memory_format, methods, printing, size, tensor
+    from .device import device, get_default_device, set_default_device
     from .ops.define import API
 
     methods.bind()
@@ -42,7 +43,7 @@ def fill(ns: dict[str, Any]) -> None:
     ns.update(dtypes.ALIASES)
     ns.update(dtype=dtypes.dtype, finfo=dtypes.finfo, iinfo=dtypes.iinfo, promote_types=dtypes.promote_types, can_cast=dtypes.can_cast,
               set_default_dtype=dtypes.set_default_dtype, get_default_dtype=dtypes.get_default_dtype)
-    ns.update(device=device.device, set_default_device=device.set_default_device, get_default_device=device.get_default_device)
+    ns.update(device=device, set_default_device=set_default_device, get_default_device=get_default_device)
     for name in ("contiguous_format", "channels_last", "channels_last_3d", "preserve_format", "strided", "sparse_coo", "sparse_csr", "sparse_csc",
                  "sparse_bsr", "sparse_bsc", "layout", "memory_format"):
         if hasattr(memory_format, name):
@@ -85,8 +86,8 @@ def _getattr(name: str) -> Any:
         return module
     source = FROM.get(name)
     if source is not None:
-        module, attribute = source
-        value = getattr(importlib.import_module(f"frankentorch.{module}"), attribute)
+        where, attribute = source
+        value = getattr(importlib.import_module(f"frankentorch.{where}"), attribute)
         importlib.import_module("frankentorch").__dict__[name] = value
         return value
     from ._missing import error

@@ -91,11 +91,12 @@ class _Block:
 
 
 # torch's lists for the CPU (aten/src/ATen/autocast_mode.h), by the names of our functions.
-_LOW_FUNCTIONS = ("mm", "bmm", "matmul", "mv", "dot", "addmm", "addbmm", "baddbmm", "linear", "chain_matmul", "einsum_product")
-_LOW_LAYERS = ("linear", "conv1d", "conv2d", "conv3d", "conv_tbc", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
+_LOW_FUNCTIONS: tuple[str, ...] = ("mm", "bmm", "matmul", "mv", "dot", "addmm", "addbmm", "baddbmm", "linear", "chain_matmul",
+                                   "einsum_product")
+_LOW_LAYERS: tuple[str, ...] = ("linear", "conv1d", "conv2d", "conv3d", "conv_tbc", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
                "scaled_dot_product_attention")
-_WIDE_FUNCTIONS = ("polar", "quantile", "nanquantile", "stft", "cdist", "trace", "multilabel_margin_loss", "cross")
-_WIDE_LAYERS = ("avg_pool3d", "binary_cross_entropy", "grid_sample", "mse_loss", "cosine_embedding_loss", "nll_loss", "hinge_embedding_loss",
+_WIDE_FUNCTIONS: tuple[str, ...] = ("polar", "quantile", "nanquantile", "stft", "cdist", "trace", "multilabel_margin_loss", "cross")
+_WIDE_LAYERS: tuple[str, ...] = ("avg_pool3d", "binary_cross_entropy", "grid_sample", "mse_loss", "cosine_embedding_loss", "nll_loss", "hinge_embedding_loss",
                 "poisson_nll_loss", "smooth_l1_loss", "cross_entropy", "l1_loss", "huber_loss", "margin_ranking_loss", "soft_margin_loss",
                 "triplet_margin_loss", "multi_margin_loss", "ctc_loss", "kl_div", "multilabel_margin_loss", "binary_cross_entropy_with_logits",
                 "replication_pad1d", "cosine_similarity", "pdist")
@@ -154,17 +155,17 @@ def _install() -> None:
                 setattr(frankentorch, name, casting)
             if vars(Tensor).get(name) is plain:
                 setattr(Tensor, name, casting)
-    Tensor.__matmul__ = _operator(API[BINARY["matmul"]].function)  # type: ignore[attr-defined]
-    Tensor.__rmatmul__ = _reflected(API[BINARY["matmul"]].function)  # type: ignore[attr-defined]
+    setattr(Tensor, "__matmul__", _operator(API[BINARY["matmul"]].function))
+    setattr(Tensor, "__rmatmul__", _reflected(API[BINARY["matmul"]].function))
     homes = [functional, *[m for m in vars(functional).values() if getattr(m, "__package__", None) == functional.__name__]]
     for names, low in ((_LOW_LAYERS, True), (_WIDE_LAYERS, False)):
         for name in names:
-            plain = vars(functional).get(name)
-            if plain is None:
+            layer: Any = vars(functional).get(name)
+            if layer is None:
                 continue
-            casting = _casting(plain, low)
+            casting = _casting(layer, low)
             for home in (*homes, frankentorch):
-                if vars(home).get(name) is plain:
+                if vars(home).get(name) is layer:
                     setattr(home, name, casting)
 
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from weakref import WeakValueDictionary
 
-from . import device as devices
 from . import dtypes
+from .device import CPU, META
 from .ops.record import Value, grad_mode, wrap
 from .ops.types import dense_type, tensor_type
 from .runtime.memory import Buffer
@@ -37,6 +37,7 @@ class UntypedStorage:
     __slots__ = ("__weakref__", "_counter", "_owner")
     is_sparse = is_sparse_csr = is_cuda = is_hpu = False
     _owner: Tensor
+    _counter: Any
 
     def __new__(cls, *args: Any, device: Any = None) -> UntypedStorage:
         if len(args) == 1 and isinstance(args[0], Tensor):
@@ -93,7 +94,7 @@ class UntypedStorage:
 
     @property
     def device(self) -> Any:
-        return devices.META if self._home()._meta else devices.CPU
+        return META if self._home()._meta else CPU
 
     def nbytes(self) -> int:
         """How many bytes there are."""

@@ -6,18 +6,19 @@ import os
 from collections.abc import Sequence
 from typing import IO, Any
 
-from . import device as devices
-from . import dtypes, memory_format
+from .device import device as _device
+from .dtypes import dtype as _dtype  # noqa: F401 (torch.types has these three names)
+from .memory_format import layout as _layout  # noqa: F401
 from .size import Size
 from .tensor import Tensor
 
 __all__ = ["Device", "FileLike", "Number"]
 
 Number = int | float | bool
-Device = devices.device | str | int | None
+Device = _device | str | int | None
 FileLike = str | os.PathLike[str] | IO[bytes]
 _TensorOrTensors = Tensor | Sequence[Tensor]
-_dtype, _device, _layout, _size = dtypes.dtype, devices.device, memory_format.layout, Size | list[int] | tuple[int, ...]
+_size = Size | list[int] | tuple[int, ...]
 _int, _float, _bool, _complex = int, float, bool, complex
 
 

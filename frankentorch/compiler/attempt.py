@@ -50,7 +50,8 @@ class Attempt:
 
     def finish(self, owner: Any, region: Any, out: Any) -> None:
         """End the window and, where nothing speaks against it, give `owner` an entry."""
-        watch, trace = self.watch, record.state.trace
+        watch = self.watch
+        trace: Any = record.state.trace
         if watch.refusal is not None:
             self.refuse(watch.refusal)
         elif region.breaks:

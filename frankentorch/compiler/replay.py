@@ -7,6 +7,7 @@ effects: contents and version counters of tensors written, gradients, step count
 
 from __future__ import annotations
 
+import math
 import sys
 import weakref
 from operator import is_
@@ -43,6 +44,7 @@ class _Holder:
 
 
 ALONE = _alone()
+KEPT_ARENA = 1 << 16
 
 
 class _Handle:
@@ -63,6 +65,8 @@ class _Handle:
         self.buf = weakref.ref(home._value.buf)
         self.offset, self.type, self.node, self.cls, self.soff, self.own = home._value.offset, value.type, t._node, type(t), t._soff, t._own
         self.grad = t._grad
+        self.v: int
+        self.writes: int
         self.v, self.writes = (0, 0) if home._vc is None else (home._vc.v, home._vc.writes)
         if home._value.buf.exposed:
             raise Refused(f"the memory of {label} is shared with foreign code")
@@ -210,7 +214,7 @@ class Builder:
         ns["epoch"] = calls.epoch
         walk.guard(f"epoch.n == {calls.epoch.n}", "a name of the package that was replaced")
         walk.guard(f"threads() == {native.get_num_threads()}", "the number of threads")
-        tables = [v for k, v in vars(_hooks).items() if k.startswith("_global") and isinstance(v, dict)]
+        tables: list[Any] = [v for k, v in vars(_hooks).items() if k.startswith("_global") and isinstance(v, dict)]
         tables += [optimizer._global_optimizer_pre_hooks, optimizer._global_optimizer_post_hooks, tape._saved_hooks]
         if any(tables):
             raise Refused("a global hook is set")
@@ -506,10 +510,16 @@ class Builder:
             ns["inside"] = memory_inside
             body.guards([(f"inside({name}b, {name}v.offset + {offset}, {walk.const(type_)}, {low}, {high}, {exempt})", f"the bounds of the indices in {name}")])
         body.add("with lock:")
-        inner = [f"o{i} = Buffer({n})" for i, n in enumerate(bound.out_bytes)]
-        if bound.arena:
+        again = self.reused(place)
+        inner = [f"{again[i].name}s = {self.alone(again[i], n)}\n        o{i} = {again[i].name}b if {again[i].name}s else Buffer({n})" if i in again
+                 else f"o{i} = Buffer({n})" for i, n in enumerate(bound.out_bytes)]
+        call_args += [f"o{i}.ptr" for i in range(len(bound.out_bytes))]
+        if bound.arena > KEPT_ARENA:
             inner.append(f"m = Buffer({bound.arena})")
-        call_args += [f"o{i}.ptr" for i in range(len(bound.out_bytes))] + (["m.ptr"] if bound.arena else [])
+            call_args.append("m.ptr")
+        elif bound.arena:  # runs hold the lock, so one will do
+            ns["arena"] = Buffer(bound.arena)
+            call_args.append(str(ns["arena"].ptr))
         inner.append(f"run({', '.join([str(bound.address), *call_args])})")
         inner.append("STATS['runs'] += 1")
         body.add(*["    " + line for line in inner])
@@ -521,6 +531,27 @@ class Builder:
         exec(compile(source, "<replay>", "exec"), scope)
         exec(compile(explained, "<replay>", "exec"), scope)
         return Entry(scope["replay"], scope["explain"], body.count, source, ns)
+
+    def reused(self, place: dict[int, tuple[str, int, int]]) -> dict[int, _Handle]:
+        """Outputs that may take the tensor of the gradient they follow, where nobody else has it and the program does not read it."""
+        read = {name for kind, name, _ in self.leaves if kind == "tensor"}
+        found: dict[int, _Handle] = {}
+        self.kept: dict[int, str] = {}
+        for h, slot in self.grad_effects:
+            g = self.grads.get(id(h.tensor))
+            if slot is None or g is None or self.types[slot] is not g.type or g.name in read or slot not in place or slot in self.new_grads:
+                continue
+            kind, i, offset = place[slot]
+            shared = sum(k == "out" and j == i for k, j, _ in place.values())
+            if kind == "out" and offset == 0 and shared == 1 and i not in found:
+                found[i] = g
+                self.kept[slot] = g.name
+        return found
+
+    def alone(self, g: _Handle, nbytes: int) -> str:
+        n = g.name
+        return (f"refs({n}) <= {ALONE} and refs({n}v) <= {ALONE} and refs({n}b) <= {ALONE} and {n}v.offset == 0 and {n}b.owner is None "
+                f"and {n}b.nbytes >= {nbytes} and len({n}.__dict__) == 1")
 
     def numbers(self, body: Lines, local_of: dict[str, str]) -> dict[str, str]:
         """Compute followed numbers, and guard the outcomes of comparisons made with them."""
@@ -544,7 +575,8 @@ class Builder:
         if kind == "number":
             return numbers[what]
         if kind == "constant":
-            return f"{self.walk.const(what)}.num"
+            self.walk.const(what)
+            return repr(what.num) if type(what.num) in (int, bool) or type(what.num) is float and math.isfinite(what.num) else f"{self.walk.const(what)}.num"
         if kind == "data":
             return str(what.address) if self.walk.const(what) else ""
         return f"{what}b.ptr + {what}v.offset" + (f" + {extra}" if extra else "")
@@ -564,7 +596,7 @@ class Builder:
                 return f"Value({walk.const(type_)}, None, -1, {walk.const(what)}.buf, {what.offset + offset})"
             raise Refused("a result is a number of the program")
 
-        types = [t for sig, _ in self.instrs for t in sig.outs]
+        types = self.types
         for _, h, slot in self.effects:
             if slot not in place:
                 raise Refused(f"{h.label} was not stored")
@@ -579,6 +611,9 @@ class Builder:
         for h, fresh in self.grad_effects:
             if fresh is None:
                 body.add(f"{h.name}._grad = None")
+                continue
+            if fresh in self.kept:
+                body.add(f"if not {self.kept[fresh]}s:", "    t = new(Tensor)", f"    t._value = {value(fresh, types[fresh])}", f"    {h.name}._grad = t")
                 continue
             body.add("t = new(Tensor)", f"t._value = {value(fresh, types[fresh])}", f"{h.name}._grad = t")
             grad = self.new_grads.get(fresh)
@@ -596,12 +631,15 @@ class Builder:
         _ = values
 
     instrs: list[Any] = []
+    types: list[Any] = []
+    kept: dict[int, str] = {}
     new_grads: dict[int, tuple[int, int]] = {}
     bumps: dict[str, tuple[int, int]] = {}
 
     def remember(self, trace: Any) -> None:
         """Before the cut: the instructions, and the versions of new gradients."""
         self.instrs = list(trace.instrs)
+        self.types = [t for sig, _ in self.instrs for t in sig.outs]
         self.new_grads = {}
         for h, slot in self.grad_effects:
             if slot is not None:

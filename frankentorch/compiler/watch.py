@@ -35,7 +35,7 @@ _IMPURE = frozenset({"print", "input", "open", "exec", "eval", "compile", "__imp
                      "setattr", "dir", "hash", "memoryview"})
 PURE_BUILTINS = frozenset(f for n, f in vars(builtins).items() if isinstance(f, BuiltinFunctionType) and n not in _IMPURE)
 PURE_MATH = frozenset(f for f in vars(math).values() if isinstance(f, BuiltinFunctionType))
-PLAIN = (int, float, complex, str, bytes, tuple, list, dict, set, frozenset, range, slice, bool, type(None), type({}.keys()), type({}.values()),
+PLAIN: tuple[type, ...] = (int, float, complex, str, bytes, tuple, list, dict, set, frozenset, range, slice, bool, type(None), type({}.keys()), type({}.values()),
          type({}.items()))
 HIDDEN_NAMES = frozenset({"__dict__", "__globals__", "__builtins__", "__closure__", "__code__", "__getattribute__", "__subclasses__", "__defaults__", "f_back", "_version"})
 
