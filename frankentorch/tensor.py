@@ -337,7 +337,9 @@ class Tensor(metaclass=TensorMeta):
         if r._node is None:
             sig = make_sig(ROWS["overwritten"], (value.type,), ())
             tape.attach(sig, (self,), (value,), (r,))
-            r._node.name = "CopyBackwards" if r._node is not None else ""
+            node: Any = r._node
+            if node is not None:
+                node.name = "CopyBackwards"
         self._node, self._nr = r._node, r._nr
         self._keep_retaining()
 
@@ -394,7 +396,7 @@ class Tensor(metaclass=TensorMeta):
         if value.buf.exposed == 0:  # views whose values lie elsewhere come back to this memory
             root._storage_counter().writes += 1
         if value.buf.exposed == 0 and sys.getrefcount(value) > 3:
-            root._value = value = emit(clone_row, (wrap(value),), (value.type.strides,))._value
+            root._value = value = emit(clone_row, (wrap(value),), (dense_type(value.type).strides,))._value
             root._materialise()
             if root._vc is not None and root._vc.latest is not None:
                 root._vc.latest = value
@@ -1097,7 +1099,7 @@ class Tensor(metaclass=TensorMeta):
 
         return reduce(self)
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> Any:  # type: ignore[no-redef]
         from ._missing import of_tensor
 
         raise of_tensor(type(self), name)
@@ -1297,7 +1299,7 @@ def _element(x: Any, found: set[Any]) -> Any:
     for kind in (int, float, complex):
         if isinstance(x, kind):
             found.add(kind)
-            return kind(x)
+            return kind(x)  # type: ignore[arg-type]
     if isinstance(x, (list, tuple)):
         raise TypeError(f"must be real number, not {type(x).__name__}")
     raise RuntimeError(f"Could not infer dtype of {type(x).__name__}")

@@ -233,7 +233,7 @@ def logcumsumexp(sig: Sig, arrays: Sequence[Any]) -> Sequence[Any]:
     with np.errstate(all="ignore"):
         for i, x in enumerate(lines):
             carry = FUNCTIONS["logaddexp"](L, carry, to_lane(np.asarray(x)))
-            out[i] = carry.v
+            out[i] = from_lane(carry, sig.outs[0].dtype if np.iscomplexobj(lines) else dtypes.from_numpy_dtype(lines.dtype))
     return (np.moveaxis(out, 0, dim).reshape(sig.outs[0].shape),)
 
 

@@ -10,13 +10,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from frankentorch.lower.kernel import Lowered
-from frankentorch.lower.lanes import Lane, LLVMLanes, is_float
+from frankentorch.lower.lanes import BITS, Complex, Lane, LLVMLanes, is_float
 from frankentorch.lower.walk import LANES, Kernel, collapse, load, spread, store
 
 Step = Callable[[LLVMLanes, list[Lane], Lane, Lane], list[Lane]]
 """(L, carried lanes, element, its index) -> the next carried lanes; the first of them is the output."""
 
 _WIDE = {"f32": "f64"}
+_PARTS = {"c64": "f32", "c128": "f64"}
 
 
 def _sum(L: LLVMLanes, state: list[Lane], x: Lane, i: Lane) -> list[Lane]:
@@ -77,7 +78,7 @@ def scan(op: str) -> Callable[[Any, str], list[Lowered]]:
 
 
 def _kernel(op: str, ty: str, sizes: list[int], strides: list[list[int]], length: int, along: Sequence[int]) -> Lowered:
-    side = next((d for d in range(len(sizes)) if all(s[d] == 1 for s in strides)), None)
+    side = next((d for d in range(len(sizes)) if all(s[d] == 1 for s in strides)), None) if ty not in _PARTS else None
     columns = 1
     if side is not None:
         columns = sizes.pop(side)
@@ -91,7 +92,9 @@ def _kernel(op: str, ty: str, sizes: list[int], strides: list[list[int]], length
     n, whole = k.word(length), k.word(columns)
     steps = [k.stride(a) for a in along]
     with k.each(space, len(along)) as (coords, places):
-        if side is None:
+        if ty in _PARTS:
+            _complex_chain(k, op, _PARTS[ty], pointers, places, steps, n)
+        elif side is None:
             _chain(k, op, ty, 0, pointers, places, steps, n)
         else:
             count = k.sub(whole, k.mul(coords[-1], str(LANES)))
@@ -129,3 +132,28 @@ def _chain(k: Kernel, op: str, ty: str, lanes: int, pointers: list[str], places:
         if len(after) > 1:
             store(L, "i64", after[1].v, element(2, it.iv))
         it.next([a.v for a in after])
+
+
+def _complex_step(op: str, L: LLVMLanes, state: Complex, x: Complex) -> Complex:
+    from frankentorch.lower.vmath import FUNCTIONS
+
+    return FUNCTIONS["logaddexp"](L, state, x) if op == "logsumexp" else state + x if op == "sum" else state * x
+
+
+def _complex_chain(k: Kernel, op: str, part: str, pointers: list[str], places: Sequence[str], steps: Sequence[str | None], n: str) -> None:
+    """One line of complex numbers, each two parts side by side."""
+    f, L = k.f, LLVMLanes(k.f, 0)
+    (carried, first), = _carried(op, part)
+    assert first is not None
+
+    def address(which: int, position: str, imaginary: int) -> str:
+        place = k.mul(k.add(places[which], k.mul(position, steps[which])), "2")
+        return k.at(pointers[which], k.add(place, "1") if imaginary else place, BITS[part])
+
+    start = [L.const(carried, first), L.const(carried, 0)]
+    with f.loop("0", n, carried=[(L.type(carried), s.v) for s in start]) as it:
+        x = Complex(*(L.convert(L.wrap(part, load(L, part, address(0, it.iv, i))), carried) for i in (0, 1)))
+        after = _complex_step(op, L, Complex(*(L.wrap(carried, v) for v in it.vars)), x)
+        for i, v in enumerate((after.re, after.im)):
+            store(L, part, L.convert(v, part).v, address(1, it.iv, i))
+        it.next([after.re.v, after.im.v])

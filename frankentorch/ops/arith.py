@@ -8,7 +8,7 @@ from typing import Any
 from .. import dtypes
 from . import call
 from .call import is_tensor
-from .define import api, composite
+from .define import LOW, api, composite
 from .pointwise import (
     abs_,
     add_,
@@ -58,11 +58,26 @@ def check_alpha(a: Any, b: Any, alpha: Any) -> None:
         raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
 
 
+def _low(*operands: Any) -> bool:
+    return any(is_tensor(x) and x.dtype in LOW for x in operands)
+
+
+@composite("scaled_add(Tensor input, Tensor other, Scalar alpha) -> Tensor", public=False, method=False, out=False)
+def scaled_add(input: Any, other: Any, alpha: Any) -> Any:
+    """input + alpha * other, rounded once in low precision."""
+    return add_(input, other * alpha)
+
+
+scaled_add.row.grad_name = "AddBackward0"
+
+
 @api("add(Tensor input, Tensor other, *, Scalar alpha=1) -> Tensor", inplace=True)
 def add(input: Any, other: Any, *, alpha: Any = 1) -> Any:
     """input + alpha * other."""
     if alpha != 1:
         check_alpha(input, other, alpha)
+        if _low(input, other):
+            return scaled_add(input, other, alpha)
         flags = all(x.dtype is dtypes.bool_ if is_tensor(x) else isinstance(x, bool) for x in (input, other))
         other = other * (bool(alpha) if flags else alpha)
     return add_(input, other)
@@ -74,6 +89,8 @@ def sub(input: Any, other: Any, *, alpha: Any = 1) -> Any:
     _no_bool_sub(input, other)
     if alpha != 1:
         check_alpha(input, other, alpha)
+        if _low(input, other):
+            return scaled_add(input, other, -alpha)
         other = other * alpha
     return sub_(input, other)
 
@@ -480,7 +497,7 @@ def gcd(input: Any, other: Any) -> Any:
     a, b = abs_(call.cast(input, together)), abs_(call.cast(other, together))
     for _ in range(int(together.itemsize * 8 * 1.45) + 1):
         done = eq(b, 0)
-        a, b = where(done, a, b), where(done, 0, a - floor_divide(a, where(done, 1, b)) * b)
+        a, b = where(done, a, b), where(done, 0, a - call.pointwise(floor_divide.row, a, where(done, 1, b)) * b)
     return a
 
 
@@ -491,7 +508,7 @@ def lcm(input: Any, other: Any) -> Any:
     input, other = call.cast(input, together), call.cast(other, together)
     g = gcd(input, other)
     zero = eq(g, 0)
-    return where(zero, 0, abs_(floor_divide(input, where(zero, 1, g)) * other))
+    return where(zero, 0, abs_(call.pointwise(floor_divide.row, input, where(zero, 1, g)) * other))
 
 
 @api("nextafter(Tensor input, Tensor other) -> Tensor", inplace=True)

@@ -46,6 +46,12 @@ to_row = call.TO = add_row(Row(
     lane=lambda L, x, ty: L.convert(x, ty), vjp=lambda g, x, out: (call.cast(g, x.dtype),), public=False, method=False, grad_name="ToCopyBackward0", traits=frozenset(("convert",))))
 
 
+overwritten_row = add_row(Row(
+    "overwritten", Kind.POINTWISE, "overwritten(Tensor input) -> Tensor", "What a write left: on the tape only, where the old contents do not count.",
+    infer=lambda types, attrs: (types[0],), ref=lambda x: x, lane=lambda L, x: x, vjp=lambda g, x, out: (zero_like(g),), public=False, method=False,
+    traits=frozenset(("tape",))))
+
+
 def _infer_clone(types: Any, attrs: Any) -> Any:
     return (tensor_type(types[0].dtype, types[0].shape, attrs[0]),)
 
@@ -190,7 +196,7 @@ def _divides(fn: Any) -> Any:
     def function(input: Any, other: Any, *, out: Any = None) -> Any:
         a, b = (x.dtype.category >= dtypes.FLOAT if call.is_tensor(x) else isinstance(x, (float, complex)) for x in (input, other))
         bools = call.is_tensor(input) and input.dtype is dtypes.bool_ and (other.dtype is dtypes.bool_ if call.is_tensor(other) else isinstance(other, bool))
-        if not a and not b and not bools and (bool((other == 0).any()) if call.is_tensor(other) else other == 0):
+        if not a and not b and not bools and (bool((other._forced() == 0).any()) if call.is_tensor(other) else other == 0):
             raise RuntimeError("ZeroDivisionError")
         return fn(input, other, out=out)
 
@@ -421,7 +427,12 @@ sinh = _math("sinh", "The hyperbolic sine.", np.sinh, lambda g, x, out: (g * con
 cosh: OpFunction = _math("cosh", "The hyperbolic cosine.", np.cosh, lambda g, x, out: (g * conj(sinh(x)),))
 tanh = _math("tanh", "The hyperbolic tangent.", np.tanh, lambda g, x, out: (g * conj(1 - out * out),))
 asinh = _math("asinh", "The inverse hyperbolic sine.", np.arcsinh, lambda g, x, out: (g * conj(rsqrt(x * x + 1)),), aliases=("arcsinh",))
-acosh = _math("acosh", "The inverse hyperbolic cosine.", np.arccosh, lambda g, x, out: (g * conj(rsqrt(x * x - 1)),), (1.1, 4.0), aliases=("arccosh",))
+def _acosh_vjp(g: Any, x: Any, out: Any) -> Any:
+    """Of complex numbers two roots: the root of the product lies on another branch for half of them."""
+    return (g * conj(rsqrt(x - 1) * rsqrt(x + 1)),) if x.dtype.is_complex else (g * rsqrt(x * x - 1),)
+
+
+acosh = _math("acosh", "The inverse hyperbolic cosine.", np.arccosh, _acosh_vjp, (1.1, 4.0), aliases=("arccosh",))
 atanh = _math("atanh", "The inverse hyperbolic tangent.", np.arctanh, lambda g, x, out: (g / conj(1 - x * x),), (-0.9, 0.9), aliases=("arctanh",))
 erf = _math("erf", "The error function.", _special("erf"), lambda g, x, out: (1.1283791670955126 * exp(-(x * x)) * g,), aliases=("special_erf",))
 erfc = _math("erfc", "1 - erf(input).", _special("erfc"), lambda g, x, out: (-1.1283791670955126 * exp(-(x * x)) * g,), aliases=("special_erfc",))

@@ -10,17 +10,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import dtypes
-from ..errors import NotImplementedYet
 from . import call
 from .call import wrap_dim
 from .define import LOW, api, primitive
 from .index_rows import accumulated, scatter_reduce_row, zeros_for
 from .movement import flip_row
-from .pointwise import abs_, clone_row, exp, log, where
+from .pointwise import abs_, clone_row, conj, exp, log, where
 from .record import emit
 from .reduce import check_tensor
 from .table import Kind, Row
 from .types import contiguous_strides, tensor_type
+from .unsupported import need
 
 
 def _infer(types: Any, attrs: Any) -> Any:
@@ -43,16 +43,27 @@ def _chain_ref(f: Any, start: float) -> Any:
     """numpy's running fold, carried in float64 for float32, from `start`."""
 
     def ref(x: Any, dim: int) -> Any:
-        wide = x.astype(np.float64) if x.dtype == np.float32 else x
+        wide = x.astype({"f": np.float64, "F": np.complex128}.get(x.dtype.char, x.dtype))
         with np.errstate(all="ignore"):
             first = f(np.asarray(start, wide.dtype), wide) if wide.ndim == 0 else None
             if first is not None:
                 return first.astype(x.dtype)
             head = np.full_like(np.take(wide, [0], dim), start) if wide.shape[dim] else np.take(wide, [], dim)
-            run = f.accumulate(np.concatenate([head, wide], dim), axis=dim, dtype=wide.dtype)
+            run = (_products if wide.dtype.kind == "c" and f is np.multiply else f.accumulate)(np.concatenate([head, wide], dim), dim)
             return np.take(run, range(1, run.shape[dim]), dim).astype(x.dtype) if wide.shape[dim] else x
 
     return ref
+
+
+def _products(x: Any, dim: int) -> Any:
+    """Running products of complex numbers, every real operation rounded."""
+    out = np.array(x)
+    lines = np.moveaxis(out, dim, 0)
+    for i in range(1, len(lines)):
+        a, b = lines[i - 1], lines[i]
+        re, im = a.real * b.real - a.imag * b.imag, a.real * b.imag + a.imag * b.real
+        lines[i].real, lines[i].imag = re, im
+    return out
 
 
 def _row(name: str, doc: str, ref: Any, vjp: Any) -> Row:
@@ -69,13 +80,15 @@ def _cumprod_vjp(g: Any, x: Any, out: Any, dim: Any) -> Any:
     zeros = x == 0
     seen = emit(cumsum_row, (call.cast(zeros, dtypes.int64),), (dim,))
     first = zeros & (seen == 1)
-    before = backwards(cumsum_row, g * out, dim) / where(zeros, 1, x)
-    at = backwards(cumsum_row, g * emit(cumprod_row, (where(first, 1, x),), (dim,)), dim)
+    before = backwards(cumsum_row, g * conj(out), dim) / conj(where(zeros, 1, x))
+    at = backwards(cumsum_row, g * conj(emit(cumprod_row, (where(first, 1, x),), (dim,))), dim)
     return (where(seen == 0, before, where(first, at, 0)),)
 
 
 def _logcumsumexp_vjp(g: Any, x: Any, out: Any, dim: Any) -> Any:
     """sum over j >= k of g_j exp(x_k - out_j), in logarithms, for the positive and the negative gradients apart."""
+    if g.dtype.is_complex:
+        return (conj(exp(backwards(logcumsumexp_row, log(conj(g)) - out, dim) + x)),)
     size = log(abs_(g))
     low = float("-inf")
 
@@ -139,12 +152,6 @@ def _summed(name: str, row: Row) -> Any:
         if dtype is None and x.dtype.category < dtypes.FLOAT:
             x = call.cast(x, dtypes.int64)
         d = wrap_dim(dim, x.ndim)
-        if x.dtype.is_complex:
-            if row is not cumsum_row:
-                raise NotImplementedYet(f"torch.{name} of complex numbers is not there yet")
-            from .complex_views import view_as_complex, view_as_real
-
-            return view_as_complex(function(view_as_real(x), d))
         if dtype is not None and x.dtype.category < dtypes.FLOAT and x.dtype is not dtypes.int64:
             return call.cast(emit(row, (call.cast(x, dtypes.int64),), (d,)), x.dtype)
         return _wide(row, x, d)
@@ -206,8 +213,5 @@ def cummin(input: Any, dim: int) -> Any:
 @api("logcumsumexp(Tensor input, int dim) -> Tensor")
 def logcumsumexp(input: Any, dim: int) -> Any:
     """log(cumsum(exp(input))) without overflow."""
-    if input.dtype.category != dtypes.FLOAT:
-        if input.dtype.is_complex:
-            raise NotImplementedYet("torch.logcumsumexp of complex numbers is not there yet")
-        raise NotImplementedError(f'"logcumsumexp_out_cpu" not implemented for \'{input.dtype.scalar_name}\'')
+    need("logcumsumexp_out_cpu", input, "float", "complex")
     return _wide(logcumsumexp_row, input, wrap_dim(dim, input.ndim))
