@@ -179,6 +179,7 @@ def build(instrs: list[tuple[Sig, tuple[int, ...]]], live: tuple[int, ...], dono
         if None not in found:
             kernels = found
             STATS["plans_loaded"] += 1
+            _STRUCTURES.add(structure(instrs, live))
     if kernels is None:
         shape = structure(instrs, live)
         resized = shape in _STRUCTURES
