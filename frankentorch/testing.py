@@ -24,6 +24,9 @@ _TOLERANCES = {"float16": (1e-3, 1e-5), "bfloat16": (1.6e-2, 1e-5), "float32": (
                "complex64": (1.3e-6, 1e-5), "complex128": (1e-7, 1e-7)}
 
 
+_WIDE = {float: dtypes.float64, complex: dtypes.complex128}
+
+
 def default_tolerances(*inputs: Any) -> tuple[float, float]:
     """The loosest (rtol, atol) of the dtypes of `inputs`."""
     found = [_TOLERANCES.get((x if isinstance(x, dtypes.dtype) else x.dtype).name, (0.0, 0.0)) for x in inputs]
@@ -68,7 +71,7 @@ def _compare(actual: Any, expected: Any, where: str, o: dict[str, Any]) -> None:
     if not o["allow_subclasses"] and type(actual) is not type(expected):
         raise TypeError(f"No comparison pair was able to handle inputs of type {type(actual)} and {type(expected)}.")
     try:
-        a, b = (x if is_tensor(x) else as_tensor(x) for x in (actual, expected))
+        a, b = (x if is_tensor(x) else as_tensor(x, _WIDE.get(type(x))) for x in (actual, expected))
     except Exception:
         raise TypeError(f"No comparison pair was able to handle inputs of type {type(actual)} and {type(expected)}.") from None
     if not scalar and not isinstance(actual, type(expected)) and not isinstance(expected, type(actual)):
@@ -129,7 +132,7 @@ def assert_close(actual: Any, expected: Any, *, allow_subclasses: bool = True, r
                  msg: str | Callable[[str], str] | None = None) -> None:
     """Raise AssertionError unless |actual - expected| <= atol + rtol * |expected| everywhere, and dtypes and shapes agree."""
     if (rtol is None) != (atol is None):
-        raise ValueError(f"Both 'rtol' and 'atol' must be either specified or unspecified, but got rtol={rtol} and atol={atol} instead.")
+        raise ValueError(f"Both 'rtol' and 'atol' must be either specified or omitted, but got no {'rtol' if rtol is None else 'atol'}.")
     _compare(actual, expected, "", {"allow_subclasses": allow_subclasses, "rtol": rtol, "atol": atol, "equal_nan": equal_nan, "check_device": check_device,
                                     "check_dtype": check_dtype, "check_stride": check_stride, "msg": msg})
 

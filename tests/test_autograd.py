@@ -116,7 +116,7 @@ def _node_hooks(t: Any, x: Any) -> Any:
 
 
 def _graph_names(t: Any, x: Any) -> Any:
-    y = ((x * 2 + 1).exp() @ t.ones(4, 2)).mean()
+    y = ((x * 2 + 1).exp() @ t.ones(4, 2)).sum()
     names, node = [], y.grad_fn
     while node is not None and node.next_functions:
         names.append(node.name())
@@ -174,7 +174,7 @@ def _square(t: Any) -> Any:
 def _function(t: Any, x: Any) -> Any:
     y = _square(t).apply(x, 3.0)
     (g,) = t.autograd.grad(y.sum(), x, create_graph=True)
-    return y, g, t.autograd.grad(g.sum(), x)[0], y.grad_fn.name()
+    return y.detach(), g.detach(), t.autograd.grad(g.sum(), x)[0], y.grad_fn.name()
 
 
 def _function_setup(t: Any, x: Any, y: Any) -> Any:
@@ -365,6 +365,7 @@ def _range_of(samples: Any) -> tuple[float, float]:
 POINTWISE = sorted(name for name, row in ROWS.items() if row.kind is Kind.POINTWISE and row.differentiable and row.function is not None
                    and name not in ("complex", "real", "imag", "where"))
 # Steps whose gradient is zero almost everywhere; finite differences agree except at the steps.
+NO_SECOND = ("digamma", "trigamma")  # polygamma(2, x) is not there yet, and says so
 KINKS = {"abs": 0.3, "sgn": 0.3, "sign": 0.3, "relu": 0.3}
 
 
@@ -385,8 +386,13 @@ def test_pointwise_row(name: str) -> None:
     count = row.schema.split(" ->")[0].count("Tensor ")
     with scoped(interp=True):
         xs = _operands(row, count)
+        if name == "trigamma":
+            with pytest.raises(NotImplementedError, match="polygamma"):
+                row.function(*xs).sum().backward()
+            return
         assert ft.autograd.gradcheck(row.function, xs)
-        assert ft.autograd.gradgradcheck(row.function, xs, atol=1e-4)
+        if name not in NO_SECOND:
+            assert ft.autograd.gradgradcheck(row.function, xs, atol=1e-4)
 
 
 REDUCTIONS: dict[str, Any] = {

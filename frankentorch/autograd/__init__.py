@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from .._missing import error as _missing
 from ..ops.call import is_tensor
 from ..runtime import engine
 from .anomaly import detect_anomaly, set_detect_anomaly
@@ -109,6 +110,8 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: Any 
     got = engine.run(roots, create_graph if retain_graph is None else retain_graph, create_graph, captures, accumulate=False)
     out = []
     for i, (t, g) in enumerate(zip(inputs, got, strict=True)):
+        if g is not None and g._root is None and not g._value.type.dense:
+            g = g.clone()  # a rule may end in a movement, whose memory belongs to nobody
         if g is None:
             if materialize_grads:
                 g = t.new_zeros(t.shape)
@@ -124,3 +127,11 @@ class Variable:
 
     def __new__(cls, data: Any, requires_grad: bool = False) -> Any:
         return data.detach().requires_grad_(requires_grad)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "functional":
+        import importlib
+
+        return importlib.import_module(".functional", __name__)
+    raise _missing("autograd", name)

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..ops.call import is_tensor
 from ..ops.record import grad_mode, state
-from ..runtime.tape import _sequence, add_hook, differentiable
+from ..runtime.tape import Name, _sequence, add_hook, differentiable
 
 
 class FunctionNode:
@@ -37,7 +37,7 @@ class FunctionNode:
 
     @property
     def name(self) -> str:
-        return self.cls.__name__ + "Backward"
+        return Name(self.cls.__name__ + "Backward")
 
     def save_for_backward(self, *tensors: Any) -> None:
         """Keep tensors for backward."""

@@ -22,5 +22,6 @@ from . import (  # noqa: F401
     scan,
     sort,
     split,
+    stacking,
     window,
 )

@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import device as devices
 from .. import dtypes
-from .. import memory_format as mf
+from ..memory_format import contiguous_format
 from . import call
 from .call import is_tensor, number
 from .define import api, composite, primitive
@@ -36,7 +36,7 @@ def full_of(size: Sequence[int], value: Any, dtype: Any) -> Any:
     """A tensor filled with a number, as one instruction."""
     operand = number(dtype, call.checked_number(value, dtype))
     if call.is_tensor(operand):
-        return operand.expand(tuple(size)).clone(memory_format=mf.contiguous_format)
+        return operand.expand(tuple(size)).clone(memory_format=contiguous_format)
     return emit(full_row, (operand,), (tuple(size), dtype))
 
 

@@ -42,18 +42,35 @@ class Version:
         self.lenses: list[Any] | None = None  # weak references to tensors that show this storage as another dtype
 
 
+class Name(str):
+    """A node's name: a string, and torch's method that returns it."""
+
+    __slots__ = ()
+
+    def __call__(self) -> str:
+        return str(self)
+
+
 class Node:
     """One op on the tape. `edges[i]` is the (node, output number) that made input i, or None."""
 
-    __slots__ = ("sig", "edges", "saved", "versions", "seq", "name", "hooks", "pre_hooks", "retains", "mask", "metadata", "where", "packed",
+    __slots__ = ("sig", "edges", "saved", "versions", "seq", "label", "hooks", "pre_hooks", "retains", "mask", "metadata", "where", "packed",
                  "__weakref__")
     is_leaf = False
+
+    @property
+    def name(self) -> Name:
+        return Name(self.label)
+
+    @name.setter
+    def name(self, value: str) -> None:
+        self.label = value
 
     def __init__(self, sig: Sig, edges: tuple[Any, ...]) -> None:
         self.sig = sig
         self.edges = edges
         self.seq = next(_sequence)
-        self.name = sig.row.grad_name
+        self.label = sig.row.grad_name
         self.saved: tuple[Any, ...] | None = ()
         self.versions: tuple[Any, ...] = ()
         self.hooks: dict[int, list[Any]] | None = None
@@ -136,7 +153,7 @@ class AccumulateGrad:
 
     __slots__ = ("tensor", "hooks", "pre_hooks", "post_hooks", "retains", "seq", "metadata", "type", "__weakref__")
     is_leaf = True
-    name = "AccumulateGrad"
+    name = Name("torch::autograd::AccumulateGrad")
     edges: tuple[Any, ...] = ()
     where = None
 
