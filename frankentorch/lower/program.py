@@ -85,6 +85,8 @@ class _Builder:
                 found = self.new_buffer(0, "leaf", self.leaf_number[slot])
             else:
                 t = self.types[slot]
+                if not t.dense:
+                    raise AssertionError(f"{self.instrs[self.made_by[slot]][0]!r} has gaps in its result: a shape rule must give dense strides")
                 found = self.new_buffer(t.nbytes)
             self.buffer_of[slot] = found
         return found
