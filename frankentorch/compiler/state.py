@@ -22,6 +22,7 @@ from ..ops.tracked import Tracker
 from ..runtime.random import Generator
 from ..size import Size
 from ..tensor import Tensor
+from .tags import tag_of
 from .watch import PACKAGE, PLAIN
 
 _HEAP = 1 << 9
@@ -167,7 +168,12 @@ class Walk:
             self.ns["DICT_ITER"] = dict.__iter__
         walk = name if plain else f"DICT_ITER({name})"
         order = f"[*{walk}] == {self.const(keys)}" if all(type(k) is str for k in keys) else f"all(map(is_, {walk}, {self.const(keys)}))"
-        self.guard(f"len({name}) == {len(keys)} and {pre}all(map(is_, {view}, {whole})) and {order}", label)
+        same = f"len({name}) == {len(keys)} and {pre}all(map(is_, {view}, {whole})) and {order}"
+        tag = tag_of(d)
+        if tag is not None:  # unmodified since it was last found the same: nothing to compare
+            live, seen = self.const(tag, "v"), self.const([0], "w")
+            same = f"{live}.value == {seen}[0] or {same} and {seen}.__setitem__(0, {live}.value) is None"
+        self.guard(same, label)
         for k in keys:
             if not isinstance(k, (*ATOMS, Tensor, types.FunctionType, type)):
                 raise Refused(f"{label} has keys of type {type(k).__name__}")
@@ -351,6 +357,7 @@ class Walk:
     def attributes(self, obj: Any, label: str, everything: bool) -> None:
         """An object's dictionary: all of it by identity, and the values of names that the code mentions followed."""
         table = vars(obj)
+        self.guard(f"{self.const(obj)}.__dict__ is {self.const(table, 'c')}", f"the dictionary of {label}")
         only: set[str] | None = {n for n in table if n in self.names or everything and not _is_users(obj, n)}
         if table:
             self.mapping(table, self.const(table, "c"), label, only, ".{}")
