@@ -28,12 +28,20 @@ def numpy_of(dtype: str) -> Any:
 
 
 def primitives() -> list[Row]:
-    """Rows that compute or move elements; views (strided access) and composites are made of those."""
-    return [r for r in ROWS.values() if r.kind not in (Kind.LEAF, Kind.COMPOSITE, Kind.MOVEMENT, Kind.EXTERN)]
+    """Rows that compute or move elements; views (strided access) and composites are made of those, and rows of the tape never run."""
+    return [r for r in ROWS.values() if r.kind not in (Kind.LEAF, Kind.COMPOSITE, Kind.MOVEMENT, Kind.EXTERN) and "tape" not in r.traits]
 
 
 def arity(row: Row) -> int:
     return sum(t.startswith("Tensor") for t, _ in schema_params(row.schema))
+
+
+def required(schema: str) -> list[tuple[str, str]] | None:
+    """The (type, name) of parameters without a default; None when one of them is not a plain tensor."""
+    inner = schema[schema.index("(") + 1: schema.rindex(") ->")]
+    with_default = {part.split("=")[0].split()[-1] for part in inner.split(",") if "=" in part}
+    needed = [(t, n) for t, n in schema_params(schema) if n not in with_default]
+    return needed if needed and all(t == "Tensor" for t, _ in needed) else None
 
 
 def values(rng: np.random.Generator, shape: Any, dtype: str, low: float = -3.0, high: float = 3.0) -> np.ndarray:

@@ -8,14 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from row_cases import DTYPES, cases, primitives
+from row_cases import DTYPES, cases, primitives, required, values
 
 import frankentorch as torch
+from frankentorch.errors import NotImplementedYet
 from frankentorch.ir import exact
 from frankentorch.knobs import scoped
 from frankentorch.ops.call import convert_number
+from frankentorch.ops.define import API
 from frankentorch.ops.record import emit, number
-from frankentorch.ops.table import ROWS, Row
+from frankentorch.ops.table import ROWS, Kind, Row
 from frankentorch.runtime import jit
 from frankentorch.tensor import from_array
 
@@ -69,6 +71,50 @@ def test_compiled_equals_interpreter(name: str) -> None:
                     raise AssertionError(f"{name} {dtype} {[a.shape for a in case[0]]} {case[1]}: {at.size} of {got.size} differ, first at {at[:5]}: "
                                          f"{got.reshape(-1)[at[:5]]} for {want.reshape(-1)[at[:5]]}; operands {[a.reshape(-1)[:8] for a in case[0]]}")
     assert tried or "random" in row.traits
+
+
+def composites() -> list[str]:
+    """Functions of float tensors alone that are more than one instruction, forwards or in their gradients."""
+    rows = {n: ROWS.get(e.schema.split("(")[0]) for n, e in API.items() if e.public and required(e.schema) and n == e.function.__name__}
+    return sorted(n for n, row in rows.items() if row is not None and row.differentiable | (row.kind is Kind.COMPOSITE))
+
+
+def whole(name: str, arrays: list[np.ndarray]) -> Any:
+    """A function's results and gradients, recorded in one window (so fused); None where it refuses these operands."""
+    tensors = [from_array(a).requires_grad_(True) for a in arrays]
+    torch.manual_seed(5)
+    try:
+        out = API[name].function(*tensors)
+    except (RuntimeError, TypeError, IndexError, NotImplementedError, ValueError):
+        return None
+    outs = [o for o in (out if isinstance(out, tuple) else (out,)) if isinstance(o, torch.Tensor)]
+    for o in outs:
+        if o.requires_grad:
+            try:
+                o = torch.view_as_real(o) if o.is_complex() else o
+                (o * o).sum().backward(retain_graph=True)
+            except NotImplementedYet:
+                continue
+    return [bits(t) for t in (*outs, *(t.grad for t in tensors if t.grad is not None))]
+
+
+@pytest.mark.parametrize("name", composites())
+def test_functions_and_their_gradients(name: str) -> None:
+    """Fused forward and backward against the interpreter, in float32 and the 16-bit floats."""
+    rng, n, tried = np.random.default_rng(6), len(required(API[name].schema) or ()), 0
+    for dtype in ("float32", "bfloat16", "float16"):
+        for shape in ((5, 33), (2, 3, 3), (4,)):
+            arrays = [values(rng, shape, dtype, 0.1, 0.9) for _ in range(n)]
+            mine = whole(name, arrays)
+            if mine is None:
+                continue
+            tried += 1
+            with scoped(interp=True):
+                meant = whole(name, arrays)
+            for k, (got, want) in enumerate(zip(mine, meant, strict=True)):
+                np.testing.assert_array_equal(got, want, err_msg=f"{name} {dtype} {shape}: result or gradient {k}")
+    if not tried:
+        pytest.skip(f"{name} takes no operands of these kinds")
 
 
 def _drawn() -> list[Any]:

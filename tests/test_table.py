@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch as oracle
-from row_cases import DTYPES, FLOATS, INTS, arity, cases, primitives, specials, values
+from row_cases import DTYPES, FLOATS, INTS, arity, cases, primitives, required, specials, values
 
 import frankentorch as torch
 from frankentorch.autograd import gradcheck, gradgradcheck
@@ -31,14 +31,6 @@ EITHER_ZERO = {"maximum", "minimum"}
 
 def known(names: Any) -> list[Any]:
     return [pytest.param(n, marks=pytest.mark.xfail(reason=KNOWN[n], strict=True)) if n in KNOWN else n for n in names]
-
-
-def required(schema: str) -> list[tuple[str, str]] | None:
-    """The (type, name) of parameters without a default; None when one of them is not a plain tensor."""
-    inner = schema[schema.index("(") + 1: schema.rindex(") ->")]
-    with_default = {part.split("=")[0].split()[-1] for part in inner.split(",") if "=" in part}
-    needed = [(t, n) for t, n in schema_params(schema) if n not in with_default]
-    return needed if needed and all(t == "Tensor" for t, _ in needed) else None
 
 
 def theirs(name: str) -> Any:

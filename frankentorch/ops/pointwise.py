@@ -481,6 +481,44 @@ def _atan2_vjp(g: Any, a: Any, b: Any, out: Any) -> Any:
 atan2 = _math2("atan2", "The angle of the point (other, input).", np.arctan2, _atan2_vjp, aliases=("arctan2",))
 hypot = _math2("hypot", "sqrt(input**2 + other**2).", np.hypot, lambda g, a, b, out: (g * (a / out), g * (b / out)), promote=same)
 logaddexp = _math2("logaddexp", "log(e**input + e**other).", np.logaddexp, lambda g, a, b, out: (g / conj(1 + exp(b - a)), g / conj(1 + exp(a - b))))
+def _next_lane(L: Any, a: Any, b: Any) -> Any:
+    """One step of the bits, as integers: up in size when going away from zero."""
+    integer = {"f32": "i32", "f64": "i64"}[a.ty]
+    bits = L.bitcast(a, integer)
+    away = L.cmp("gt", b, a) ^ L.cmp("lt", a, 0)
+    step = L.bitcast(bits + L.select(away, 1, L.const(integer, -1)), a.ty)
+    least = L.copysign(L.bitcast(L.const(integer, 1), a.ty), b)
+    out = L.select(L.cmp("eq", a, 0), least, step)
+    return L.select(L.isnan(a) | L.isnan(b), float("nan"), L.select(L.cmp("eq", a, b), b, out))
+
+
+def _next_promote(d: Any) -> Any:
+    if d not in (dtypes.float32, dtypes.float64):
+        raise NotImplementedError(f"\"nextafter_cpu\" not implemented for '{d.scalar_name}'")
+    return d, d
+
+
+_next = binary("nextafter(Tensor input, Tensor other) -> Tensor", doc="The next number towards `other`.", ref=np.nextafter, lane=_next_lane,
+                   promote=_next_promote, vjp=lambda g, a, b, out: (where(a == b, 0, g), where(a == b, g, 0)))
+
+
+def _nextafter(input: Any, other: Any, *, out: Any = None) -> Any:
+    """16-bit floats are computed on as float32: a step of 0.7 to 1.4 units in their last place, rounded, is the step of one."""
+    if not (call.is_tensor(input) and call.is_tensor(other)):
+        raise call.type_error(_next.row, 0 if call.is_tensor(other) else 1, input if call.is_tensor(other) else other)
+    dtype = dtypes.promote_types(input.dtype, other.dtype)
+    if dtype not in (dtypes.bfloat16, dtypes.float16):
+        return _next(input, other, out=out)
+    info = dtypes.finfo(dtype)
+    a, b = call.cast(input, dtypes.float32), call.cast(other, dtypes.float32)
+    least = info.tiny * info.eps
+    size = call.pointwise(maximum.row, abs_(a) * (info.eps * 0.7), least * 0.7)
+    moved = where(isinf(a), copysign(info.max, a), where(a == 0, copysign(least, b), where(b > a, a + size, a - size)))
+    r = call.cast(where(isnan(a) | isnan(b), float("nan"), where(a == b, b, moved)), dtype)
+    return r if out is None else call.write_out(out, r, "nextafter")
+
+
+nextafter = finish(_next.row, _nextafter)
 copysign = binary("copysign(Tensor input, Tensor other) -> Tensor", doc="|input| with the sign of other.", ref=np.copysign,
                   lane=lambda L, a, b: L.copysign(a, b), promote=int_to_float, samples=(0.5, 3.0),
                   vjp=lambda g, a, b, out: (g * sign(out / a), zero_like(g)))
