@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import frankentorch as torch
-from frankentorch.ops import call
 from frankentorch.ops.call import named  # noqa: F401
 
 
@@ -90,10 +89,8 @@ def rounds_once(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def in_place(function: Callable[..., Any], input: Any, *args: Any) -> Any:
-    """`function(input, *args)` written back into `input`; where a gradient may still need the old value, from a copy."""
-    call.check_writable(input, function.__name__)
-    tracked = input.requires_grad and torch.is_grad_enabled()
-    return call.write_inplace(input, function(input.clone() if tracked else input, *args))
+    """The in-place form of an op."""
+    return getattr(input, function.__name__ + "_")(*args)
 
 
 def not_differentiable(function: str, **arguments: Any) -> None:
