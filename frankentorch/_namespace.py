@@ -24,6 +24,8 @@ FROM: dict[str, tuple[str, str]] = {
     **{n: ("storage", n) for n in ("TypedStorage", "UntypedStorage")},
     **{n: ("nn.functional", n) for n in ("bilinear", "channel_shuffle", "native_channel_shuffle", "pixel_shuffle", "pixel_unshuffle")},
     **{n: ("nn.functional.recurrent", n) for n in ("lstm", "gru", "rnn_tanh", "rnn_relu", "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell")},
+    **dict.fromkeys(("grid_sampler", "grid_sampler_2d", "grid_sampler_3d"), ("nn.functional.vision", "grid_sampler")),
+    "affine_grid_generator": ("nn.functional", "affine_grid"), "ctc_loss": ("nn.functional.classify", "native_ctc_loss"),
     **{f"{t}Storage": ("storage", f"{t}Storage") for t in ("Float", "Double", "Half", "BFloat16", "Byte", "Char", "Short", "Int", "Long", "Bool",
                                                            "ComplexFloat", "ComplexDouble")},
     "Storage": ("storage", "FloatStorage"), "autocast": ("amp", "autocast"), "GradScaler": ("amp", "GradScaler"), "OutOfMemoryError": ("errors", "OutOfMemoryError"),

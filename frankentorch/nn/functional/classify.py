@@ -249,3 +249,8 @@ def ctc_loss(log_probs: Any, targets: Any, input_lengths: Any, target_lengths: A
 
     return whole(log_probs)
 
+
+def native_ctc_loss(log_probs: Any, targets: Any, input_lengths: Any, target_lengths: Any, blank: int = 0, reduction: int = 1,
+                    zero_infinity: bool = False) -> Any:
+    """``torch.ctc_loss``: the same, with the reduction by number."""
+    return ctc_loss(log_probs, targets, input_lengths, target_lengths, blank, ("none", "mean", "sum")[reduction], zero_infinity)
