@@ -511,14 +511,6 @@ def lcm(input: Any, other: Any) -> Any:
     return where(zero, 0, abs_(call.pointwise(floor_divide.row, input, where(zero, 1, g)) * other))
 
 
-@api("nextafter(Tensor input, Tensor other) -> Tensor", inplace=True)
-def nextafter(input: Any, other: Any) -> Any:
-    """The next float towards `other`."""
-    from ..errors import NotImplementedYet
-
-    raise NotImplementedYet("torch.nextafter is not there yet")
-
-
 @api("ldexp(Tensor input, Tensor other) -> Tensor", inplace=True)
 def ldexp(input: Any, other: Any) -> Any:
     """input * 2**other."""

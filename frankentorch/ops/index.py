@@ -36,6 +36,7 @@ from .pointwise import ne, where
 from .record import emit, state
 from .reduce import sum_row
 from .types import broadcast_shapes
+from .unsupported import need
 
 WORDS = (dtypes.int32, dtypes.int64)
 
@@ -312,6 +313,8 @@ def scatter_reduce(input: Any, dim: int, index: Any, src: Any, reduce: str, *, i
     _check_scatter("scatter", input, d, index, src)
     if index.numel() == 0:
         return input.clone()
+    if reduce in ("amax", "amin"):
+        need(f"scatter_gather_tensor_cpu_reduce_{reduce}", input, "bool", "int", "float")
     if input.dtype.is_complex and reduce != "sum":
         raise NotImplementedYet(f"torch.scatter_reduce({reduce!r}) of complex numbers is not there yet")
     x = input
