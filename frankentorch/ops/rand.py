@@ -429,9 +429,15 @@ def multinomial(input: Any, num_samples: int, replacement: bool = False, *, gene
         if num_samples == 1:
             return ratio.argmax(-1, keepdim=True)
         return ratio.topk(num_samples, -1)[1]
-    from ..errors import NotImplementedYet
+    from .movement import cat
+    from .sort import searchsorted
 
-    raise NotImplementedYet("torch.multinomial with replacement and several samples is not there yet; draw one at a time")
+    wide = x if x.dtype is dtypes.float64 else x.float()
+    sums = wide.cumsum(-1)
+    sums = sums / sums[..., -1:]
+    sums = cat([sums[..., :-1], full_of((*x.shape[:-1], 1), 1, sums.dtype)], -1)
+    u = draw("uniform", (*x.shape[:-1], num_samples), dtypes.float64, 0.0, 1.0, generator=generator)
+    return searchsorted(sums.double(), u)
 
 
 # Dropout ------------------------------------------------------------------------------------------------------------------------

@@ -128,6 +128,7 @@ def execute(window: Any, reason: str) -> None:
     if not live and not effects:
         return
     if knobs.interp:
+        STATS["numpy"] += len(window.instrs)
         interpret_window(window, [(s, v) for s in live if (v := refs[s]()) is not None])
         return
     donors = _donors(window) if window.updates else {}
