@@ -181,7 +181,8 @@ class Walk:
                 self.visit(k, f"a key of {label}")
         for k, v in zip(keys, values, strict=True):
             if only is None or k in only:
-                self.visit(v, label + text.format(k))
+                known = self.tensors.get(id(k)) if isinstance(k, Tensor) else None
+                self.visit(v, label + (text.format(k) if known is None else f"[{known[1]}]"))
 
     def rate_of(self, d: dict[Any, Any], name: str, label: str) -> str | None:
         """The local name of a learning rate that is followed rather than guarded."""
