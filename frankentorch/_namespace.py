@@ -28,6 +28,7 @@ FROM: dict[str, tuple[str, str]] = {
     "affine_grid_generator": ("nn.functional", "affine_grid"), "ctc_loss": ("nn.functional.classify", "native_ctc_loss"),
     **{f"{t}Storage": ("storage", f"{t}Storage") for t in ("Float", "Double", "Half", "BFloat16", "Byte", "Char", "Short", "Int", "Long", "Bool",
                                                            "ComplexFloat", "ComplexDouble")},
+    **{f"{t}Tensor": ("legacy", f"{t}Tensor") for t in ("Float", "Double", "Half", "BFloat16", "Byte", "Char", "Short", "Int", "Long", "Bool")},
     "Storage": ("storage", "FloatStorage"), "autocast": ("amp", "autocast"), "GradScaler": ("amp", "GradScaler"), "OutOfMemoryError": ("errors", "OutOfMemoryError"),
     "matrix_power": ("linalg", "matrix_power"),
 }

@@ -319,6 +319,8 @@ class Tensor(metaclass=TensorMeta):
                 new = emit(as_strided_scatter_row, (root, r), (t.shape, t.strides, self._soff))
         if base is None:
             if state.grad and new._node is not None:
+                if not new._node.is_leaf:
+                    new._node.name = "torch::autograd::CopySlices"
                 root._node, root._nr = new._node, new._nr
                 root._keep_retaining()
         elif state.grad and (r._node is not None or base._node is not None):
@@ -339,7 +341,7 @@ class Tensor(metaclass=TensorMeta):
             tape.attach(sig, (self,), (value,), (r,))
             node: Any = r._node
             if node is not None:
-                node.name = "CopyBackwards"
+                node.name = "torch::autograd::CopyBackwards"
         self._node, self._nr = r._node, r._nr
         self._keep_retaining()
 
@@ -651,7 +653,22 @@ class Tensor(metaclass=TensorMeta):
         return False
 
     def is_shared(self) -> bool:
-        return False
+        value = self._home()._value
+        return value.buf is not None and isinstance(value.buf.owner, _SharedMemory)
+
+    def share_memory_(self) -> Tensor:
+        """Move the storage to memory that processes forked from now on share; pickling still copies it."""
+        home = self._home()
+        if home.is_shared():
+            return self
+        value = home._materialise()
+        memory = _SharedMemory(max(value.type.nbytes, 1))
+        ctypes.memmove(memory.address, value.address, value.type.nbytes)
+        buf = Buffer.from_foreign(memory.address, memory.size, memory)
+        buf.exposed = 1
+        home._value = Value(value.type, None, -1, buf)
+        home._storage_counter().writes += 1
+        return self
 
     def is_same_size(self, other: Tensor) -> bool:
         return self.shape == other.shape
@@ -835,7 +852,7 @@ class Tensor(metaclass=TensorMeta):
         if self._root is not None:
             self._fresh()
         node = self._node
-        name = None if node is None or node.is_leaf else node.name
+        name = None if node is None or node.is_leaf else node.name.short
         values = None if self._meta else _Getter(self)
         subclass = "tensor" if type(self) is Tensor or self._is_param else type(self).__name__
         return printing.tensor_str(values, dtype=self.dtype, shape=self.shape, device=self.device, requires_grad=node is not None and name is None,
@@ -969,7 +986,7 @@ class Tensor(metaclass=TensorMeta):
         else:
             r = call.cast(r, self.dtype)
         if r._node is not None and not r._node.is_leaf:
-            r._node.name = "CopyBackwards"
+            r._node.name = "torch::autograd::CopyBackwards"
         self._write(r)
         return self
 
@@ -1157,6 +1174,18 @@ def _write_home(root: Tensor, old: Value) -> None:
             buf.as_numpy(old_type.dtype.np, old_type.shape, old_type.strides, old.offset)[...] = value.buf.as_numpy(
                 value.type.dtype.np, value.type.shape, value.type.strides, value.offset)
     root._value = Value(old.type, None, -1, buf, old.offset)
+
+
+class _SharedMemory:
+    """Memory of its own that a forked child keeps sharing."""
+
+    def __init__(self, size: int) -> None:
+        import mmap
+
+        self.size = size
+        self.map = mmap.mmap(-1, size)
+        self.hold = ctypes.c_char.from_buffer(self.map)  # keeps the map open
+        self.address = ctypes.addressof(self.hold)
 
 
 class _Getter:

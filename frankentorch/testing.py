@@ -101,7 +101,7 @@ def _tensors(a: Any, b: Any, scalar: bool, where: str, o: dict[str, Any]) -> Non
             near |= np.isnan(x) & np.isnan(y) if common.category >= dtypes.FLOAT else False
     if near.all():
         return
-    wrong = ~near
+    wrong, scalar = ~near, scalar or not near.ndim
     with np.errstate(all="ignore"):
         size = np.abs(y)
         relative = np.where(size == 0, np.where(difference == 0, 0, math.inf), difference / np.where(size == 0, 1, size))

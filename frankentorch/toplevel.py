@@ -6,13 +6,16 @@ from typing import Any
 
 from . import dtypes
 from .ops.call import is_tensor
+from .ops.record import state
 from .runtime.window import cut_here
 
 __all__ = ["are_deterministic_algorithms_enabled", "broadcast_shapes", "compile", "get_num_interop_threads", "get_num_threads",
            "get_deterministic_debug_mode", "is_complex", "is_floating_point", "is_nonzero", "is_storage", "is_tensor", "is_warn_always_enabled",
            "load", "numel", "result_type", "save", "set_flush_denormal", "set_num_interop_threads", "set_num_threads", "set_default_tensor_type",
            "use_deterministic_algorithms", "get_float32_matmul_precision", "set_float32_matmul_precision", "is_inference", "typename", "is_same_size",
-           "_runtime_step_end", "_assert", "set_warn_always"]
+           "_runtime_step_end", "_assert", "set_warn_always", "detach", "detach_", "fill_", "zero_", "resize_as_", "get_device", "is_signed", "is_conj", "is_neg",
+           "is_anomaly_enabled", "set_anomaly_enabled", "is_deterministic_algorithms_warn_only_enabled", "set_deterministic_debug_mode",
+           "is_autocast_enabled", "is_autocast_cpu_enabled", "get_autocast_dtype", "get_autocast_cpu_dtype"]
 
 
 def is_floating_point(input: Any) -> bool:
@@ -162,6 +165,68 @@ def _assert(condition: Any, message: str) -> None:
 def _runtime_step_end() -> None:
     """A structural point: the end of an optimizer's step."""
     cut_here("end of step")
+
+
+def _method(name: str, doc: str) -> Any:
+    def function(input: Any, *args: Any, **kwargs: Any) -> Any:
+        return getattr(input, name)(*args, **kwargs)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = doc
+    return function
+
+
+detach = _method("detach", "The same memory, off the tape.")
+detach_ = _method("detach_", "Take a tensor off the tape.")
+fill_ = _method("fill_", "Set every element to a number.")
+zero_ = _method("zero_", "Set every element to zero.")
+resize_as_ = _method("resize_as_", "Resize to another tensor's shape.")
+get_device = _method("get_device", "-1: the CPU.")
+is_signed = _method("is_signed", "Whether the dtype has negative numbers.")
+is_conj = _method("is_conj", "False: conjugation is not lazy here.")
+is_neg = _method("is_neg", "False: negation is not lazy here.")
+
+
+def is_anomaly_enabled() -> bool:
+    """Whether anomaly detection is on."""
+    return state.anomaly
+
+
+def set_anomaly_enabled(enabled: bool, check_nan: bool = True) -> None:
+    """Turn anomaly detection on or off."""
+    state.anomaly = enabled
+
+
+def is_deterministic_algorithms_warn_only_enabled() -> bool:
+    """False."""
+    return False
+
+
+def set_deterministic_debug_mode(debug_mode: Any) -> None:
+    """Checked and accepted."""
+    if debug_mode not in (0, 1, 2, "default", "warn", "error"):
+        raise ValueError(f"invalid value of debug_mode, expected `default`, `warn`, or `error`, but got {debug_mode}")
+
+
+def is_autocast_enabled(device_type: str = "cuda") -> bool:
+    """Whether an autocast block for the device is on."""
+    return device_type == "cpu" and getattr(state, "autocast", None) is not None
+
+
+def is_autocast_cpu_enabled() -> bool:
+    """Whether autocast is on."""
+    return is_autocast_enabled("cpu")
+
+
+def get_autocast_dtype(device_type: str) -> Any:
+    """What products are computed in under autocast."""
+    block = getattr(state, "autocast", None)
+    return dtypes.float16 if device_type != "cpu" else dtypes.bfloat16 if block is None else block.dtype
+
+
+def get_autocast_cpu_dtype() -> Any:
+    """get_autocast_dtype of the CPU."""
+    return get_autocast_dtype("cpu")
 
 
 def save(obj: Any, f: Any, pickle_module: Any = None, pickle_protocol: int = 2, _use_new_zipfile_serialization: bool = True) -> None:

@@ -195,6 +195,10 @@ def _child(rank: int, queue: Any) -> None:
     queue.put((rank, ft.arange(3.0) * rank))
 
 
+def _writes(rank: int, shared: Any) -> None:
+    shared[rank] = rank + 1
+
+
 def _fails(rank: int) -> None:
     raise ValueError(f"child {rank}")
 
@@ -203,6 +207,10 @@ def test_multiprocessing() -> None:
     queue = ft.multiprocessing.get_context("fork").SimpleQueue()
     ft.multiprocessing.start_processes(_child, (queue,), nprocs=2, start_method="fork")
     assert sorted((rank, t.tolist()) for rank, t in (queue.get(), queue.get())) == [(0, [0.0, 0.0, 0.0]), (1, [0.0, 1.0, 2.0])]
+    shared = ft.zeros(2, 2).share_memory_()
+    view = shared[1]
+    ft.multiprocessing.start_processes(_writes, (shared,), nprocs=2, start_method="fork")
+    assert shared.is_shared() and view.is_shared() and shared.tolist() == [[1.0, 1.0], [2.0, 2.0]] and view.tolist() == [2.0, 2.0]
     with pytest.raises(ft.multiprocessing.ProcessRaisedException, match="child 0"):
         ft.multiprocessing.start_processes(_fails, nprocs=1, start_method="fork")
 
@@ -211,3 +219,49 @@ def test_return_types() -> None:
     check(lambda t, x: (repr(x.max(1)), repr(x.sort(0)), type(x.topk(2)).__name__, x.median(0)._fields if hasattr(x.median(0), "_fields") else ("values", "indices")),
           rand(2, 3))
     assert isinstance(ft.ones(2, 2).max(0), ft.return_types.max)
+
+
+OLD: dict[str, Any] = {
+    **{n: (lambda t, n=n: [getattr(t, n)(k, periodic) for k in (0, 1, 2, 7, 8) for periodic in (True, False)])
+       for n in ("hann_window", "hamming_window", "blackman_window", "bartlett_window")},
+    "hamming weights": lambda t: t.hamming_window(5, True, 0.6, 0.4), "negative window": lambda t: t.hann_window(-1),
+    "legacy constructors": lambda t: (t.FloatTensor([1, 2]), t.LongTensor([1]), t.ByteTensor([3]), t.FloatTensor(2, 3).shape),
+    "legacy types": lambda t: (isinstance(t.ones(1), t.FloatTensor), isinstance(t.ones(1), t.LongTensor)),
+    "functions of methods": lambda t: (t.zero_(t.ones(2)), t.fill(t.ones(2), 3.0), t.is_signed(t.ones(1)), t.get_device(t.ones(1)), t.detach(t.ones(1))),
+    "flags": lambda t: (t.is_anomaly_enabled(), t.is_autocast_enabled("cpu"), t.get_autocast_dtype("cpu"), t.is_conj(t.ones(1))),
+}
+
+
+@pytest.mark.parametrize("name", OLD)
+def test_old_names(name: str) -> None:
+    check(OLD[name])
+
+
+def test_renorm_and_vander() -> None:
+    check(lambda t, x: (t.renorm(x, 2, 0, 1.0), t.vander(x.detach()[0]), t.vander(x.detach()[0], 2, True)), leaf(rand(3, 4)), rtol=1e-5)
+
+
+def test_real_and_imaginary_views() -> None:
+    """Writes reach the complex tensor, and the other way round, with their gradients."""
+    def both(t: Any, w: Any) -> Any:
+        a = w * 1
+        r = a.real
+        r.mul_(3)
+        a.mul_(2j)
+        v = t.view_as_real(a)
+        v[0].zero_()
+        a[1].imag = 5.0
+        return a, r, a.imag, v
+
+    check(both, leaf(rand(3, 2, dtype="complex64")), stride=False)
+    check_error(lambda t, w: w.real.mul_(2), leaf(rand(3, dtype="complex64")))
+
+
+def test_functional() -> None:
+    def products(t: Any, x: Any) -> Any:
+        f = lambda a: (a ** 3).sum() + (a[0] * a[1]).sum()
+        v = t.ones(3, 4)
+        return (t.autograd.functional.vjp(lambda a: a * a, x, v), t.autograd.functional.jvp(lambda a: a.exp(), x, v),
+                t.autograd.functional.hvp(f, x, v), t.autograd.functional.vhp(f, x, v), t.autograd.functional.hessian(f, x[:2, :2]))
+
+    check(products, rand(3, 4), rtol=1e-5)

@@ -23,5 +23,6 @@ from . import (  # noqa: F401
     sort,
     split,
     stacking,
+    tapers,
     window,
 )
