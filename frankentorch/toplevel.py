@@ -101,7 +101,11 @@ def set_num_threads(n: int) -> None:
         raise TypeError(f"set_num_threads expects an int, but got {type(n).__name__}")
     if n <= 0:
         raise RuntimeError("expected positive number of threads")
-    native.set_num_threads(n)
+    if n != native.get_num_threads():
+        from .runtime import program
+
+        native.set_num_threads(n)
+        program.PROGRAMS.clear()  # plans split their work for a number of threads
 
 
 def get_num_interop_threads() -> int:
