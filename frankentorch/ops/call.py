@@ -108,7 +108,8 @@ def _plan(row: Row, key: tuple[Any, ...]) -> Any:
 
 def pointwise(row: Row, *args: Any, attrs: tuple[Any, ...] = ()) -> Any:
     """Record a pointwise row over tensors and numbers with torch's promotion."""
-    key: tuple[Any, ...] = (row, dtypes.get_default_dtype(), *[a._value.type if is_tensor(a) else type(a) for a in args])
+    Tensor = record._Tensor
+    key: tuple[Any, ...] = (row, dtypes._default, *[a._value.type if isinstance(a, Tensor) else type(a) for a in args])
     try:
         plan = _PLANS[key]
     except KeyError:

@@ -161,6 +161,7 @@ class ThreadState(threading.local):
         self.inference = False
         self.writing: Any = None  # the counter of the tensor that an in-place call is about to write: what is saved of it is its old value
         self.anomaly = False
+        self.check_nan = True
         self.region: Any = None  # the compiled call being recorded: structural cuts wait for its end, observations are told to it
 
 
@@ -242,17 +243,23 @@ def emit(row: Row, tensors: Sequence[Any], attrs: tuple[Any, ...] = ()) -> Any:
     sig = SIGS.get(key)
     if sig is None:
         sig = make_sig(row, key[2:], attrs)
-    got = push(sig, values)
-    if len(sig.outs) == 1:
+    if len(sig.outs) == 1:  # as `push`, written out: this is the path of nearly every op
+        trace = state.trace
+        slots = tuple([v.slot if v.trace is trace else trace.enter(v) for v in values])
+        refs = trace.refs
         out = _new(_Tensor)
-        out._value = got
+        out._value = got = Value(sig.out, trace, len(refs))  # type: ignore[arg-type]
+        trace.instrs.append((sig, slots))
+        refs.append(ref(got))
+        if trace.flush:
+            trace.full()
         if state.grad:
             for t in tensors:
                 if t._node is not None:
                     _attach(sig, tensors, values, (out,))
                     break
         return out
-    outs = tuple([wrap(v) for v in got])
+    outs = tuple([wrap(v) for v in push(sig, values)])
     if state.grad and any(t._node is not None for t in tensors):
         _attach(sig, tensors, values, outs)
     return outs
