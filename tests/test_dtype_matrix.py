@@ -290,3 +290,43 @@ def test_low_precision_trains(dtype: str) -> None:
     full, low = losses(ours.float32), losses(getattr(ours, dtype))
     assert full[-1] < 0.8 * full[0]
     np.testing.assert_allclose(low, full, atol=0.03)
+
+
+# Low precision --------------------------------------------------------------------------------------------------------------------
+ROUNDS_WITHIN = {"t.logit(a)": "torch rounds between its steps", "t.prod(a, 1)": "torch rounds every product", "t.prod(a)": "torch rounds every product"}
+ONE_OP = [f"t.{n}(a)" for n in UNARY] + [f"t.{n}(a, b)" for n in BINARY] + [f"t.{n}(a, 1)" for n in REDUCE] + [
+    "t.prod(a)", "t.add(a, b, alpha=1.5)", "t.sub(a, b, alpha=1.5)", "t.cumsum(a, 1)", "t.mm(a, b.t())", "t.nn.functional.softmax(a, 1)", "t.addmm(a[:, :20], a, b.t(), beta=2, alpha=3)",
+    "t.nn.functional.gelu(a)", "t.nn.functional.layer_norm(a, (35,))", "t.nn.functional.linear(a, b, b[:, 0])", "t.nn.functional.linear(a, b)",
+    "t.nn.functional.conv1d(a[None], b.reshape(5, 20, 7), b[:5, 0], padding=2, stride=2)", "t.nn.functional.conv_transpose1d(a[None], b.reshape(20, 5, 7), b[:5, 0], stride=2)"]
+
+
+def ranks(t: Any) -> np.ndarray:
+    """16-bit floats numbered in their order."""
+    bits = t.contiguous().view(oracle.int16).numpy().astype(np.int32)
+    return np.where(bits < 0, -(bits & 0x7FFF), bits)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_one_rounding(dtype: str) -> None:
+    """An op computes in float32 and rounds once: within one unit in the last place of torch's result."""
+    rng = np.random.default_rng(5)
+    arrays = {n: rng.uniform(-2.5, 2.5, (20, 35)).astype("f4") for n in "ab"}
+    pending, wrong = [], []
+    for expression in ONE_OP:
+        results = []
+        for lib in (oracle, ours):
+            given = {n: lib.tensor(x).to(getattr(lib, dtype)) for n, x in arrays.items()}
+            try:
+                results.append(eval(expression, {"t": lib, **given}))
+            except (NotImplementedError, RuntimeError) as error:
+                results.append(error)
+        pending.append((expression, *results))
+    for expression, want, have in pending:
+        if isinstance(want, Exception) or not str(want.dtype).endswith(dtype) or expression in ROUNDS_WITHIN:
+            continue
+        mine = oracle.from_numpy(np.array(have.float().numpy())).to(want.dtype)
+        number = ~(want.isnan() & mine.isnan()).numpy()
+        apart = np.abs(ranks(want) - ranks(mine))[number]
+        if apart.size and apart.max() > 1:
+            wrong.append(f"{expression}: {apart.max()} units apart")
+    assert not wrong, "\n".join(wrong)

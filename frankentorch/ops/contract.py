@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from .. import dtypes
 from . import call
 from .call import is_tensor, named
-from .define import api, composite, primitive
+from .define import LOW, api, composite, primitive
 from .movement import disown
 from .pointwise import conj
 from .record import emit
@@ -236,7 +237,10 @@ def linear_layer(input: Any, weight: Any, bias: Any) -> Any:
     if bias is None:
         return _matmul(input, weight.t())
     rows = input.reshape(-1, input.shape[-1]) if input.ndim != 2 else input
-    out = mm(rows, weight.t()) + bias
+    if input.dtype in LOW:  # product and bias are one op: one rounding
+        out = call.cast(mm(call.cast(rows, dtypes.float32), call.cast(weight, dtypes.float32).t()) + bias, input.dtype)
+    else:
+        out = mm(rows, weight.t()) + bias
     return out if input.ndim == 2 else disown(out.reshape((*input.shape[:-1], weight.shape[0])))
 
 

@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from .contract import conv_input_row, conv_row, convolve
-from .define import api, composite
+from .define import LOW, api, composite
 from .movement import constant_pad_nd
+from .record import emit
+from .reduce import sum_row
 
 Sizes = tuple[int, ...]
 
@@ -85,6 +87,25 @@ def _check_transposed(output_padding: Sizes, stride: Sizes, dilation: Sizes) -> 
     raise RuntimeError(f"output padding must be smaller than either stride or dilation, but got {' '.join(named)}")
 
 
+def _rounded_once_vjp(g: Any, input: Any, weight: Any, bias: Any, out: Any, size: Any, stride: Any, padding: Any, dilation: Any, groups: Any,
+                      missing: Any = None) -> Any:
+    attrs = (stride, padding, dilation, groups)
+    gx, gw = conv_row.vjp(g, input, weight, out, *attrs) if size is None else conv_input_row.vjp(g, input, weight, out, size, *attrs)  # type: ignore
+    return gx, gw, emit(sum_row, (g,), (tuple(d for d in range(g.ndim) if d != 1), False))
+
+
+@composite("rounded_once(Tensor input, Tensor weight, Tensor bias, int[]? size, int[] stride, int[] padding, int[] dilation, int groups) -> Tensor",
+           method=False, public=False, out=False, vjp=_rounded_once_vjp)
+def rounded_once(input: Any, weight: Any, bias: Any, size: Any, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
+    """A convolution (to a `size`: its transpose) and its bias in opmath: in low precision they are one op, with one rounding."""
+    attrs = (stride, padding, dilation, groups)
+    out = convolve(conv_row, input, weight, attrs) if size is None else convolve(conv_input_row, input, weight, (size, *attrs))
+    return out + bias.reshape((-1,) + (1,) * (weight.ndim - 2))
+
+
+rounded_once.row.grad_name = "ConvolutionBackward0"
+
+
 @composite("convolution(Tensor input, Tensor weight, Tensor? bias, int[] stride, int[] padding, int[] dilation, bool transposed, "
            "int[] output_padding, int groups) -> Tensor", opmath=False, method=False)
 def convolution(input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, transposed: bool, output_padding: Any,
@@ -96,6 +117,7 @@ def convolution(input: Any, weight: Any, bias: Any, stride: Any, padding: Any, d
     stride, padding = _per_dim(stride, n, "stride"), _per_dim(padding, n, "padding")
     dilation, output_padding = _per_dim(dilation, n, "dilation"), _per_dim(output_padding, n, "output_padding")
     _check(input, weight, bias, stride, padding, dilation, output_padding, groups, transposed)
+    size = None
     if transposed:
         spatial = [(i - 1) * s - 2 * p + d * (k - 1) + o + 1 for i, s, p, d, k, o in
                    zip(input.shape[2:], stride, padding, dilation, weight.shape[2:], output_padding, strict=True)]
@@ -103,6 +125,9 @@ def convolution(input: Any, weight: Any, bias: Any, stride: Any, padding: Any, d
             raise RuntimeError(f"Given input size per channel: ({_times(input.shape[2:])}). Calculated output size per channel: ({_times(spatial)}). "
                                "Output size is too small")
         size = (input.shape[0], weight.shape[1] * groups, *spatial)
+    if bias is not None and input.dtype in LOW:
+        return rounded_once(input, weight, bias, size, stride, padding, dilation, groups)
+    if size is not None:
         out = convolve(conv_input_row, input, weight, (size, stride, padding, dilation, groups))
     else:
         out = convolve(conv_row, input, weight, (stride, padding, dilation, groups))
