@@ -435,3 +435,55 @@ def test_gradcheck_notices_a_wrong_gradient() -> None:
         ft.autograd.gradcheck(Wrong.apply, (x,))
     assert not ft.autograd.gradcheck(Wrong.apply, (x,), raise_exception=False)
     assert torch.autograd.gradcheck(lambda a: a * 2, (torch.ones(2, dtype=torch.float64, requires_grad=True),))
+
+
+def messages_of_stale_values(t: Any) -> list[str]:
+    """What torch and FrankenTorch say where a saved value was written since."""
+    def slices(x: Any) -> Any:
+        y = x * 1
+        y[0] = 5
+        return y
+
+    said = []
+    for make in (lambda x: x * 1, lambda x: x.clone().copy_(x * 2), slices, lambda x: t.softmax(x, 0), lambda x: x):
+        x = t.ones(2, requires_grad=True)
+        y = make(x)
+        z = y * y
+        with t.no_grad():
+            y.add_(1)
+        with pytest.raises(RuntimeError) as caught:
+            z.sum().backward()
+        said.append(str(caught.value))
+    return said
+
+
+def test_messages_of_stale_values() -> None:
+    assert messages_of_stale_values(ft) == messages_of_stale_values(torch)
+
+
+def test_a_write_through_a_view_is_a_copy_of_slices() -> None:
+    def printed(t: Any) -> list[str]:
+        out = []
+        for write in (lambda y: y[0].fill_(5), lambda y: y[:].mul_(3), lambda y: y.view(2, 1).exp_(), lambda y: y.copy_(t.zeros(2))):
+            y = t.ones(2, requires_grad=True) * 1
+            write(y)
+            out += [repr(y), y.grad_fn.name(), repr(y.grad_fn).split()[0]]
+        return out
+
+    assert printed(ft) == printed(torch)
+
+
+@pytest.mark.filterwarnings("ignore:Anomaly")
+def test_anomaly_mode_without_the_check_for_nan() -> None:
+    def run(t: Any, **kwargs: Any) -> list[float]:
+        x = t.tensor([0.0], requires_grad=True)
+        with t.autograd.detect_anomaly(**kwargs):
+            (x.sqrt() * 0).sum().backward()
+        with t.autograd.set_detect_anomaly(True, **kwargs):
+            (x.sqrt() * 0).sum().backward()
+        return x.grad.isnan().tolist()
+
+    assert run(ft, check_nan=False) == run(torch, check_nan=False) == [True]
+    with pytest.raises(RuntimeError, match="returned nan values"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        run(ft)

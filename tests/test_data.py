@@ -659,3 +659,14 @@ def test_exception_wrapper_of_a_local_type() -> None:
         wrapped = ExceptionWrapper(where="in test").sendable()
     with pytest.raises(RuntimeError, match="Caught RuntimeError in test"):
         wrapped.reraise()
+
+
+def test_weighted_sampling_with_replacement_is_torchs() -> None:
+    for dtype in ("float32", "float64", "float16", "bfloat16"):
+        for shape, n in (((3,), 5), ((4, 7), 11), ((50,), 300), ((3, 1), 4)):
+            drawn = []
+            for t in (ft, torch):
+                t.manual_seed(7)
+                weights = t.rand(shape, dtype=getattr(t, dtype)) + 0.01
+                drawn.append((t.multinomial(weights, n, replacement=True).tolist(), t.rand(1).item()))
+            assert drawn[0] == drawn[1], (dtype, shape)

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..ops.call import is_tensor
 from ..ops.record import grad_mode, state
-from ..runtime.tape import Name, _sequence, add_hook, differentiable
+from ..runtime.tape import Name, _sequence, add_hook, differentiable, overwritten
 
 
 class FunctionNode:
@@ -74,11 +74,7 @@ class FunctionNode:
             else:
                 t, version, counter = payload
                 if counter.v != version:
-                    raise RuntimeError(f"one of the variables needed for gradient computation has been modified by an inplace operation: "
-                                       f"[torch.{t.dtype.scalar_name}Tensor {list(t.shape)}], which is output {t._nr} of "
-                                       f"{t._node.name if t._node is not None else '0'}, is at version {counter.v}; expected version {version} instead. "
-                                       "Hint: enable anomaly detection to find the operation that failed to compute its gradient, with "
-                                       "torch.autograd.set_detect_anomaly(True).")
+                    raise overwritten(t, t._nr, None if t._node is None else t._node.name, counter.v, version)
                 out.append(t)
         return tuple(out)
 

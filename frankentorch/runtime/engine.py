@@ -170,7 +170,7 @@ def _checked(node: Node, grads: list[Any], create_graph: bool) -> Sequence[Any]:
     except Exception:
         warnings.warn(note, stacklevel=2)
         raise
-    for i, g in enumerate(out):
+    for i, g in enumerate(out if state.check_nan else ()):
         if g is not None and bool((g != g).any()):
             warnings.warn(note, stacklevel=2)
             raise RuntimeError(f"Function '{node.name}' returned nan values in its {i}th output.")

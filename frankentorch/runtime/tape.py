@@ -10,6 +10,7 @@ its instructions are replayed.
 from __future__ import annotations
 
 import itertools
+import re
 import traceback
 import weakref
 from collections.abc import Sequence
@@ -42,6 +43,9 @@ class Version:
         self.lenses: list[Any] | None = None  # weak references to tensors that show this storage as another dtype
 
 
+_BACKWARD = re.compile(r"Backward\d*$")
+
+
 class Name(str):
     """A node's name: a string, and torch's method that returns it."""
 
@@ -49,6 +53,21 @@ class Name(str):
 
     def __call__(self) -> str:
         return str(self)
+
+    @property
+    def short(self) -> str:
+        """The name of the class, as printed."""
+        return self.rpartition("::")[2]
+
+
+def overwritten(t: Any, number: int, name: str | None, version: int, seen: int) -> RuntimeError:
+    """torch's error for a saved tensor (anything with its dtype and shape) that was written since; `name` is that of the node that made it."""
+    made = "" if name is None or name == AccumulateGrad.name else f", which is output {number} of {_BACKWARD.sub('', name)},"
+    hint = ("the backtrace further above shows the operation that failed to compute its gradient. The variable in question was changed in there "
+            "or anywhere later. Good luck!" if state.anomaly else "enable anomaly detection to find the operation that failed to compute its "
+            "gradient, with torch.autograd.set_detect_anomaly(True, check_nan=False).")
+    return RuntimeError(f"one of the variables needed for gradient computation has been modified by an inplace operation: "
+                        f"[torch.{t.dtype.scalar_name}Tensor {list(t.shape)}]{made} is at version {version}; expected version {seen} instead. Hint: {hint}")
 
 
 class Node:
@@ -103,11 +122,7 @@ class Node:
             if store.writes != writes and store.latest is not None and version.v == seen and saved:
                 saved = (*saved[:at], _again(store.latest, type_, start), *saved[at + 1:])
             if version.v != seen:
-                raise RuntimeError(
-                    f"one of the variables needed for gradient computation has been modified by an inplace operation: "
-                    f"[torch.{type_.dtype.scalar_name}Tensor {list(type_.shape)}], which is output {number} of {name}, is at version {version.v}; expected "
-                    f"version {seen} instead. Hint: enable anomaly detection to find the operation that failed to compute its gradient, with "
-                    "torch.autograd.set_detect_anomaly(True).")
+                raise overwritten(type_, number, name, version.v, seen)
         values = [None if g is None else g._value if g._root is None else g._fresh() for g in grads]
         rule = gradient(self.sig, self.mask, tuple([None if v is None else v.type for v in values]))
         if self.packed is not None:
@@ -145,7 +160,7 @@ class Node:
         return add_hook(self, "pre", hook)
 
     def __repr__(self) -> str:
-        return f"<{self.name} object at {hex(id(self))}>"
+        return f"<{self.name.short} object at {hex(id(self))}>"
 
 
 class AccumulateGrad:
@@ -455,7 +470,7 @@ def attach(sig: Sig, tensors: Sequence[Any], values: Sequence[Any], outs: Sequen
                 if isinstance(t, Scalar):
                     continue
                 e = edges[i]
-                name, number = (e[0].name, e[1]) if e is not None else ("0", 0)
+                name, number = (e[0].name, e[1]) if e is not None else (None, 0)
             else:
                 t = outs[i]
                 saved.append(t._value)
