@@ -293,7 +293,8 @@ def test_low_precision_trains(dtype: str) -> None:
 
 
 # Low precision --------------------------------------------------------------------------------------------------------------------
-ROUNDS_WITHIN = {"t.logit(a)": "torch rounds between its steps", "t.prod(a, 1)": "torch rounds every product", "t.prod(a)": "torch rounds every product"}
+ROUNDS_WITHIN = {"t.logit(a)": "torch rounds between its steps", "t.sub(a, b, alpha=1.5)": "torch is off by more in places; ours rounds the exact value",
+                 "t.prod(a, 1)": "torch rounds every product", "t.prod(a)": "torch rounds every product"}
 ONE_OP = [f"t.{n}(a)" for n in UNARY] + [f"t.{n}(a, b)" for n in BINARY] + [f"t.{n}(a, 1)" for n in REDUCE] + [
     "t.prod(a)", "t.add(a, b, alpha=1.5)", "t.sub(a, b, alpha=1.5)", "t.cumsum(a, 1)", "t.mm(a, b.t())", "t.nn.functional.softmax(a, 1)", "t.addmm(a[:, :20], a, b.t(), beta=2, alpha=3)",
     "t.nn.functional.gelu(a)", "t.nn.functional.layer_norm(a, (35,))", "t.nn.functional.linear(a, b, b[:, 0])", "t.nn.functional.linear(a, b)",
