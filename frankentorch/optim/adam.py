@@ -37,6 +37,7 @@ class Adam(PerParameterOptimizer):
     """
 
     _sparse_hint = ", please consider SparseAdam instead"
+    _replays = True
     _late_options: ClassVar[dict[str, Any]] = {
         "amsgrad": False, "maximize": False, "foreach": None, "capturable": False, "differentiable": False,
         "decoupled_weight_decay": False, "fused": None,

@@ -367,18 +367,33 @@ class PerParameterOptimizer(Optimizer):
     _complex_ok = True
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Update every parameter that has a gradient; a closure runs first, with gradients enabled, and its loss is returned."""
+        """Update every parameter that has a gradient; a closure runs first, with gradients enabled, and its loss is returned.
+
+        Optimizers whose numbers a compiled call can follow are compiled calls themselves: from the third step on, the recorded program is
+        replayed where its guards hold (docs/compile.md).
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        elif self._replays and not torch.compiler.is_compiling():
+            replayed = self.__dict__.get("_compiled_update")
+            if replayed is None:
+                replayed = self._compiled_update = torch.compile(self._update_all)
+            replayed()
+            return None
+        self._update_all()
+        return loss
+
+    _replays = False
+
+    def _update_all(self) -> None:
         with torch.set_grad_enabled(bool(self.defaults.get("differentiable", False))):
-            loss = None
-            if closure is not None:
-                with torch.enable_grad():
-                    loss = closure()
             for group in self.param_groups:
                 self._check_group(group)
                 for param in group["params"]:
                     if param.grad is not None:
                         self._step_one(group, param, param.grad)
-        return loss
 
     def _step_one(self, group: Group, param: Tensor, grad: Tensor) -> None:
         if grad.is_sparse:

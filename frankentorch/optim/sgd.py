@@ -26,6 +26,8 @@ __all__ = ["SGD"]
 class SGD(PerParameterOptimizer):
     """param -= lr * v, where v is the gradient or its momentum. State: momentum_buffer, and only where momentum is not 0."""
 
+    _replays = True
+
     _late_options: ClassVar[dict[str, Any]] = {
         "nesterov": False, "maximize": False, "foreach": None, "differentiable": False, "fused": False,
     }  # fmt: skip
