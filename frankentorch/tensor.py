@@ -309,6 +309,17 @@ class Tensor(metaclass=TensorMeta):
         self._fresh()
         root = self._home()
         t = self._value.type
+        buf = root._value.buf
+        if buf is not None and buf.exposed and not (state.grad and any(x is not None and x._node is not None for x in (r, root, self, self._family))):
+            # Only this region: others may be writing the rest of the memory.
+            made, start = r._materialise(), root._value.offset + self._soff * t.dtype.itemsize
+            assert made.buf is not None
+            buf.as_numpy(t.dtype.np, t.shape, t.strides, start)[...] = made.buf.as_numpy(made.type.dtype.np, t.shape, made.type.strides, made.offset)
+            root._value = Value(root._value.type, None, -1, buf, root._value.offset)
+            self._count_write()
+            if root._lens is not None:
+                complex_views.write_back(root)
+            return
         base = self if self._detached else self._family
         old = root._value
         with grad_mode(state.grad and base is None):
