@@ -331,13 +331,15 @@ def test_complex_functions(name: str, ty: str) -> None:
     if name in ("rsqrt", "atan", "atanh"):
         cuts[:10] = [3] * 10
     args = [np.concatenate([z, cuts]).astype(dtype)]
-    if name == "pow":
+    if name in ("pow", "logaddexp"):
         args.append((rng.standard_normal(64) + 1j * rng.standard_normal(64)).astype(dtype))
     L = NumpyLanes()
     out = FUNCTIONS[name](L, *(Complex(L.wrap(ty, a.real), L.wrap(ty, a.imag)) for a in args))
     got = out.re.v + 1j * out.im.v
     known = {"exp2": lambda v: mpmath.power(2, v), "log2": lambda v: mpmath.log(v) / mpmath.log(2), "sigmoid": lambda v: 1 / (1 + mpmath.exp(-v)),
-             "silu": lambda v: v / (1 + mpmath.exp(-v)), "rsqrt": lambda v: 1 / mpmath.sqrt(v), "pow": mpmath.power}
+             "silu": lambda v: v / (1 + mpmath.exp(-v)), "rsqrt": lambda v: 1 / mpmath.sqrt(v), "pow": mpmath.power,
+             "logaddexp": lambda v, w: max(v, w, key=lambda x: x.real) + mpmath.log(1 + mpmath.exp(-abs(v.real - w.real) + 1j * (
+                 w.imag - v.imag if v.real >= w.real else v.imag - w.imag)))}
     with mpmath.workprec(120):
         for k in range(48):
             exact = mpmath.mpc(known.get(name, getattr(mpmath, name, None))(*(mpmath.mpc(complex(a[k])) for a in args)))
