@@ -12,8 +12,8 @@ from typing import Any
 from . import dtypes
 from .ops import call, pointwise
 from .ops.call import is_tensor
-from .ops.record import state
 from .ops.define import API
+from .ops.record import state
 from .tensor import Tensor
 
 F = {name: entry.function for name, entry in API.items()}
@@ -21,6 +21,8 @@ F = {name: entry.function for name, entry in API.items()}
 
 def _inplace(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if not is_tensor(self):
+            raise TypeError(f"{name}_(): argument 'input' (position 1) must be Tensor, not {type(self).__name__}")
         call.check_writable(self, name)
         call.check_overlap(self, args)
         before, state.writing = state.writing, self._version_counter() if state.grad else None

@@ -114,7 +114,7 @@ def api(schema: str, *, method: bool = True, inplace: bool = False, aliases: Seq
     name = schema_name(schema)
 
     def register(fn: Callable[..., Any]) -> Callable[..., Any]:
-        final = with_out(fn) if out and "out" not in inspect.signature(fn).parameters else fn
+        final = with_out(fn, schema) if out and "out" not in inspect.signature(fn).parameters else fn
         final.__name__ = final.__qualname__ = name
         for n in (name, *aliases):
             API[n] = Entry(n, final, method, inplace, schema, public)
@@ -123,12 +123,26 @@ def api(schema: str, *, method: bool = True, inplace: bool = False, aliases: Seq
     return register
 
 
-def with_out(fn: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the ``out=`` form."""
+def not_a_tensor(schema: str, args: Sequence[Any]) -> TypeError | None:
+    """torch's error for the first of these arguments that has to be a tensor and is none."""
+    for at, ((kind, name), given) in enumerate(zip(_params(schema), args)):
+        if kind == "Tensor" and not call.is_tensor(given):
+            return TypeError(f"{schema_name(schema)}(): argument '{name}' (position {at + 1}) must be Tensor, not {type(given).__name__}")
+    return None
+
+
+def with_out(fn: Callable[..., Any], schema: str) -> Callable[..., Any]:
+    """Add the ``out=`` form, and torch's error for what is no tensor."""
 
     @functools.wraps(fn)
     def function(*args: Any, out: Any = None, **kwargs: Any) -> Any:
-        r = fn(*args, **kwargs)
+        try:
+            r = fn(*args, **kwargs)
+        except AttributeError:
+            wrong = not_a_tensor(schema, args)
+            if wrong is None:
+                raise
+            raise wrong from None
         return r if out is None else call.write_out(out, r, fn.__name__)
 
     return function
@@ -165,7 +179,7 @@ def composite(schema: str, *, doc: str = "", vjp: Any = None, opmath: bool = Tru
             given, static = split(*args, **kwargs)
             return run_composite(row, fn, given, static, tensors, opmath)
 
-        final = with_out(function) if out else function
+        final = with_out(function, schema) if out else function
         final.row = row  # type: ignore[attr-defined]
         row.function = final
         for n in (name, *aliases):
