@@ -306,7 +306,7 @@ def takes(row: Row, dtype: str) -> bool:
     if row.kind is Kind.CONTRACT:
         return dtype in REAL[:-1]
     if row.kind is Kind.SCAN:
-        return dtype in (WIDE[:2] if "template:logcumsumexp" in keys else WIDE if row.nout == 1 else ("float32", "float64", "int64", "uint8"))
+        return dtype in ((*WIDE[:2], *COMPLEX) if "template:logcumsumexp" in keys else (*WIDE, *COMPLEX) if row.nout == 1 else ("float32", "float64", "int64", "uint8"))
     if row.kind is Kind.WINDOW:
         return dtype in WIDE
     return dtype in (REAL if "template:sort" in keys or "template:topk" in keys else ("float32", "float64", "int64", "int32", "uint8", "bool"))

@@ -5,11 +5,12 @@ A line is one chain in source order (docs/contract.md, Scans). bfloat16 and floa
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from .. import dtypes
+from ..return_types import ALL as NAMED
 from . import call
 from .call import wrap_dim
 from .define import LOW, api, primitive
@@ -62,7 +63,7 @@ def _products(x: Any, dim: int) -> Any:
     for i in range(1, len(lines)):
         a, b = lines[i - 1], lines[i]
         re, im = a.real * b.real - a.imag * b.imag, a.real * b.imag + a.imag * b.real
-        lines[i].real, lines[i].imag = re, im
+        lines.real[i], lines.imag[i] = re, im
     return out
 
 
@@ -175,21 +176,6 @@ def cumprod(input: Any, dim: int, *, dtype: Any = None) -> Any:
     return _cumprod(input, dim, dtype=dtype)
 
 
-class CumMax(NamedTuple):
-    values: Any
-    indices: Any
-
-
-class CumMin(NamedTuple):
-    values: Any
-    indices: Any
-
-
-for _name, _type in (("cummax", CumMax), ("cummin", CumMin)):
-    _type.__name__ = _type.__qualname__ = _name
-    _type.__module__ = "torch.return_types"
-
-
 def _pair(row: Row, input: Any, dim: int, kind: Any) -> Any:
     d = wrap_dim(dim, input.ndim)
     if input.dtype in LOW:
@@ -201,13 +187,13 @@ def _pair(row: Row, input: Any, dim: int, kind: Any) -> Any:
 @api("cummax(Tensor input, int dim) -> (Tensor, Tensor)")
 def cummax(input: Any, dim: int) -> Any:
     """The running maximum along `dim` and the index where it was found (of equals the last)."""
-    return _pair(cummax_row, input, dim, CumMax)
+    return _pair(cummax_row, input, dim, NAMED["cummax"])
 
 
 @api("cummin(Tensor input, int dim) -> (Tensor, Tensor)")
 def cummin(input: Any, dim: int) -> Any:
     """The running minimum along `dim` and the index where it was found (of equals the last)."""
-    return _pair(cummin_row, input, dim, CumMin)
+    return _pair(cummin_row, input, dim, NAMED["cummin"])
 
 
 @api("logcumsumexp(Tensor input, int dim) -> Tensor")
