@@ -352,3 +352,31 @@ def test_outcome_helper_notices_differences() -> None:
     with pytest.raises(AssertionError):
         compare(torch.ones(2), ft.zeros(2))
     assert run(ft, lambda t: 1 / 0, ()).error is not None
+
+
+def test_results_with_names_print_as_torchs() -> None:
+    for name in ("cummax", "cummin", "max", "min", "median", "mode", "sort", "kthvalue"):
+        args = {"kthvalue": (1,), "sort": ()}.get(name, (1,))
+        shown = [repr(getattr(t, name)(t.arange(6.0).reshape(2, 3), *args)) for t in (ft, torch)]
+        assert shown[0] == shown[1], name
+    shown = [repr(t.histogram(t.arange(6.0), 3)) for t in (ft, torch)]
+    assert shown[0] == shown[1]
+
+
+def test_a_failed_program_is_named_by_what_it_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tensors that a failed run left without a value say why; other work goes on."""
+    import frankentorch
+    from frankentorch.runtime import program
+
+    def refuse(*args: object) -> None:
+        raise MemoryError("no room")
+
+    x = frankentorch.full((3,), 1.25) + 0.125
+    y = x * 17
+    with monkeypatch.context() as patch:
+        patch.setattr(program, "build", refuse)
+        with pytest.raises(MemoryError, match="no room"):
+            y.tolist()
+    with pytest.raises(RuntimeError, match="has no value.*MemoryError: no room"):
+        x.tolist()
+    assert (frankentorch.ones(2) + 1).tolist() == [2.0, 2.0]

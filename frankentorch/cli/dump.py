@@ -130,8 +130,8 @@ def command(target: str, args: tuple[str, ...], stage: str, after: str | None, k
             as_json: bool, **given: Any) -> None:
     """Run a script and show what its programs become.
 
-    Arguments of the script follow `--`. The script's own output goes to stderr. Exit status 1 where the script failed, or where
-    nothing ran.
+    Arguments of the script follow `--`. The script's own output goes to stderr. Exit status 1 where the script failed, where
+    nothing ran, or where no kernel matched.
 
     \b
         ft dump examples/mlp.py --window 2
@@ -163,4 +163,7 @@ def command(target: str, args: tuple[str, ...], stage: str, after: str | None, k
         data(shown)
     if not found:
         click.echo("ft dump: the script ran no program", err=True)
-    raise SystemExit(0 if good and found else 1)
+    matched = kernel is None or any(row.get("files") or row.get("text", "").strip() for row in shown)
+    if found and not matched:
+        click.echo(f"ft dump: no kernel matches {kernel!r}", err=True)
+    raise SystemExit(0 if good and found and matched else 1)

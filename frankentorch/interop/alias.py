@@ -139,6 +139,8 @@ def install() -> None:
 def uninstall() -> None:
     """Undo one `install`; RuntimeError where there was none."""
     global _depth
+    if sys.meta_path is None:  # the interpreter is going: a block left open ends here
+        return
     with _lock:
         if _depth == 0:
             raise RuntimeError("the name torch is not FrankenTorch's: nothing was installed")

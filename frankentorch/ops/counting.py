@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 from .. import dtypes
+from ..return_types import ALL as NAMED
 from . import call
 from .call import is_tensor, wrap_dim
 from .create import full_of, iota
@@ -69,15 +70,6 @@ def histc(input: Any, bins: int = 100, min: float = 0, max: float = 0) -> Any:
     return call.cast(counts.narrow(0, 0, bins), dtype)
 
 
-class Histogram(NamedTuple):
-    hist: Any
-    bin_edges: Any
-
-
-Histogram.__name__ = Histogram.__qualname__ = "histogram"
-Histogram.__module__ = "torch.return_types"
-
-
 @api("histogram(Tensor input, Tensor bins, *, float[]? range=None, Tensor? weight=None, bool density=False) -> (Tensor, Tensor)", out=False)
 def histogram(input: Any, bins: Any, *, range: Any = None, weight: Any = None, density: bool = False) -> Any:
     """(counts or total weights, edges) of bins that hold their lower edge; the last holds both. `density` makes the area one."""
@@ -101,7 +93,7 @@ def histogram(input: Any, bins: Any, *, range: Any = None, weight: Any = None, d
     hist = emit(index_add_row, (full_of((count + 1,), 0, input.dtype), place, shares), (0,)).narrow(0, 0, count)
     if density:
         hist = hist / (edges.narrow(0, 1, count) - edges.narrow(0, 0, count)) / hist.sum()
-    return Histogram(hist, edges)
+    return NAMED["histogram"](hist, edges)
 
 
 # Distinct values ---------------------------------------------------------------------------------------------------------------
