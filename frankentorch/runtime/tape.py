@@ -105,8 +105,8 @@ class Node:
         return self.sig.outs
 
     def release(self) -> None:
-        """Let saved values go; a node that saved nothing can run again, as in torch."""
-        if self.saved or self.packed is not None:
+        """Let saved values go; a node that saved no tensor can run again, as in torch."""
+        if self.packed is not None or self.saved and not all([isinstance(v, Scalar) for v in self.saved]):
             self.saved = None
             self.packed = None
 

@@ -26,11 +26,12 @@ _lock = threading.RLock()
 class Window(Trace):
     """A trace that can be cut."""
 
-    __slots__ = ("updates", "done", "bound", "urgent")
+    __slots__ = ("failed", "updates", "done", "bound", "urgent")
     can_cut = True
 
     def __init__(self) -> None:
         super().__init__()
+        self.failed: BaseException | None = None
         self.updates: list[tuple[int, Value | int]] = []
         self.done = False
         self.bound: Any = None  # the program that ran it, once cut
@@ -181,7 +182,10 @@ class Window(Trace):
         self.updates = []
 
     def cut(self, reason: str = "") -> None:
-        """Run everything pending here."""
+        """Run everything pending here. What a failed run left without a value says so, with that run's error."""
+        if self.failed is not None:
+            raise RuntimeError(f"this tensor has no value: the program that was to compute it failed with {type(self.failed).__name__}: {self.failed}"
+                               ) from self.failed
         if self.done:
             return
         region = record.state.region
@@ -197,6 +201,9 @@ class Window(Trace):
 
             try:
                 program.execute(self, reason)
+            except BaseException as error:
+                self.failed = error
+                raise
             finally:
                 self._clear()
 
