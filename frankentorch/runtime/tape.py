@@ -106,7 +106,7 @@ class Node:
 
     def release(self) -> None:
         """Let saved values go; a node that saved no tensor can run again, as in torch."""
-        if self.packed is not None or self.saved and not all([isinstance(v, Scalar) for v in self.saved]):
+        if self.packed is not None or self.saved and not all(isinstance(v, Scalar) for v in self.saved):
             self.saved = None
             self.packed = None
 
