@@ -1,7 +1,7 @@
-"""torch.linalg: the part that is composed of other ops.
+"""torch.linalg: what is composed of other ops, and the QR factorisation (lapack.py).
 
-Enters: matrices and batches of them. Leaves: norms, products, powers. Factorisations and what rests on them (inverses, determinants,
-eigenvalues, singular values, solutions) are not there yet: asking for one is an error that names it.
+Enters: matrices and batches of them. Leaves: norms, products, powers, Q and R. The other factorisations and what rests on them (inverses,
+determinants, eigenvalues, singular values, solutions) are not there yet: asking for one is an error that names it.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from ..errors import LinAlgError, NotImplementedYet
 from ..ops import call
 from ..ops.define import API
 from ..ops.reduce import vector_norm as _vector_norm
+from .lapack import qr
 
-__all__ = ["LinAlgError", "cross", "diagonal", "matmul", "matrix_norm", "matrix_power", "multi_dot", "norm", "vander", "vecdot", "vector_norm"]
+__all__ = ["LinAlgError", "cross", "diagonal", "matmul", "matrix_norm", "matrix_power", "multi_dot", "norm", "qr", "vander", "vecdot", "vector_norm"]
 
 
 def _write(out: Any, result: Any) -> Any:
