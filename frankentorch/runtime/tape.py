@@ -73,7 +73,7 @@ def overwritten(t: Any, number: int, name: str | None, version: int, seen: int) 
 class Node:
     """One op on the tape. `edges[i]` is the (node, output number) that made input i, or None."""
 
-    __slots__ = ("sig", "edges", "saved", "versions", "seq", "label", "hooks", "pre_hooks", "retains", "mask", "metadata", "where", "packed",
+    __slots__ = ("sig", "edges", "leaves", "saved", "versions", "seq", "label", "hooks", "pre_hooks", "retains", "mask", "metadata", "where", "packed",
                  "__weakref__")
     is_leaf = False
 
@@ -88,6 +88,7 @@ class Node:
     def __init__(self, sig: Sig, edges: tuple[Any, ...]) -> None:
         self.sig = sig
         self.edges = edges
+        self.leaves: Any = None  # the tape keeps leaves alive (their own nodes do not)
         self.seq = next(_sequence)
         self.label = sig.row.grad_name
         self.saved: tuple[Any, ...] | None = ()
@@ -460,6 +461,9 @@ def attach(sig: Sig, tensors: Sequence[Any], values: Sequence[Any], outs: Sequen
     mask = tuple([e is not None for e in edges])
     node = Node(sig, edges)
     node.mask = mask
+    for t, e in zip(tensors, edges, strict=True):
+        if e is not None and e[0].is_leaf:
+            node.leaves = t if node.leaves is None else (node.leaves, t)
     needed = saves(sig, mask)
     if needed:
         saved, versions = [], []
