@@ -76,7 +76,7 @@ class Scalar:
 class Sig:
     """A row applied to operand types and attributes: everything about a call that does not depend on data."""
 
-    __slots__ = ("row", "types", "attrs", "outs", "out", "saves", "grads", "delta")
+    __slots__ = ("row", "types", "attrs", "outs", "out", "saves", "grads", "delta", "taped")
 
     def __init__(self, row: Row, types: tuple[TensorType, ...], attrs: tuple[Any, ...], outs: tuple[TensorType, ...], delta: int = 0) -> None:
         self.row = row
@@ -87,6 +87,7 @@ class Sig:
         self.saves: dict[Any, Any] = {}
         self.grads: dict[Any, Any] = {}
         self.delta = delta
+        self.taped = row.differentiable and any(t.dtype.category >= 2 for t in outs)
 
     def __repr__(self) -> str:
         return f"<{self.row.name}{self.attrs or ''} {', '.join(map(str, self.types))} -> {', '.join(map(str, self.outs))}>"

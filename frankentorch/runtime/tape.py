@@ -453,9 +453,7 @@ def _compact(trace: Trace, n_grads: int, present: list[bool], n_ins: int, n_leav
 # Growing the tape -----------------------------------------------------------------------------------------------------------
 def attach(sig: Sig, tensors: Sequence[Any], values: Sequence[Any], outs: Sequence[Any]) -> None:
     """Give the results of a recorded call their node (called when grad mode is on and an operand has one)."""
-    if not sig.row.differentiable:
-        return
-    if not any(differentiable(t) for t in sig.outs):
+    if not sig.taped:
         return
     edges = tuple([None if t._node is None else (t._node, t._nr) for t in tensors])
     mask = tuple([e is not None for e in edges])
