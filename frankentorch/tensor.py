@@ -295,7 +295,7 @@ class Tensor(metaclass=TensorMeta):
             t = self._value.type
             value = r._value if r._root is None else r._fresh()
             if value.type is not t or r._root is not None or value.buf is not None:
-                r = emit(clone_row, (r,), (t.strides,))
+                r = _copied(r, t)
                 value = r._value
             old = self._value
             self._value = value
@@ -325,7 +325,7 @@ class Tensor(metaclass=TensorMeta):
         with grad_mode(state.grad and base is None):
             if t is old.type and t.dense and self._soff == 0 and (r._node is not None or root._node is None or not state.grad):
                 # A handle on the whole storage (a Parameter on its data): the result takes its place.
-                new = r if r._root is None and r._value.type is t and r._value.buf is None else emit(clone_row, (r,), (t.strides,))
+                new = r if r._root is None and r._value.type is t and r._value.buf is None else _copied(r, t)
             else:
                 new = emit(as_strided_scatter_row, (root, r), (t.shape, t.strides, self._soff))
         if base is None:
@@ -1164,6 +1164,14 @@ class Tensor(metaclass=TensorMeta):
 
 def _zero_dim(dim: int) -> int:
     raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
+
+
+def _copied(r: Tensor, t: TensorType) -> Tensor:
+    """`r` in memory of its own, laid out as `t`: for a write, so the tape does not see it, whether `r` was run already or not."""
+    value = r._value if r._root is None else r._fresh()
+    copy = wrap(record.push(make_sig(clone_row, (value.type,), (t.strides,)), (value,)))
+    copy._node, copy._nr = r._node, r._nr
+    return copy
 
 
 def _write_home(root: Tensor, old: Value) -> None:

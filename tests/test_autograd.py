@@ -487,3 +487,17 @@ def test_anomaly_mode_without_the_check_for_nan() -> None:
     with pytest.raises(RuntimeError, match="returned nan values"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         run(ft)
+
+
+def test_in_place_writes_leave_the_same_tape_in_every_mode() -> None:
+    """Whether the result was run before it was written does not show: no node of its own, the same gradients to the bit."""
+    found = []
+    for eager in (False, True):
+        with scoped(eager=eager):
+            x = ft.tensor([[1.25, 0.75, 0.875], [-1.625, -1.25, -1.75], [-0.375, 2.0, 0.375]], requires_grad=True)
+            y = ft.nn.functional.layer_norm(x, (3,))
+            y.sigmoid_()
+            (g,) = ft.autograd.grad((y * y).sum(), [x], create_graph=True)
+            g.square().sum().backward()
+            found.append((str(y).split("grad_fn")[1], x.grad.numpy().tobytes()))
+    assert found[0] == found[1]

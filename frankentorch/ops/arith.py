@@ -79,6 +79,8 @@ def add(input: Any, other: Any, *, alpha: Any = 1) -> Any:
         if _low(input, other):
             return scaled_add(input, other, alpha)
         flags = all(x.dtype is dtypes.bool_ if is_tensor(x) else isinstance(x, bool) for x in (input, other))
+        if not flags and is_tensor(other) and other.dtype is dtypes.bool_:
+            other = call.cast(other, result_type(input, other))  # the scaled flag has the result's dtype
         other = other * (bool(alpha) if flags else alpha)
     return add_(input, other)
 
