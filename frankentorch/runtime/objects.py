@@ -309,8 +309,13 @@ def sweep() -> int:
 def _clear_temporaries() -> None:
     """A process killed while writing leaves its temporary file behind."""
     for _, item in _files():
-        if item.name.endswith(".tmp") and time.time() - item.stat().st_mtime > 3600:
-            _forget(item.path)
+        if item.name.endswith(".tmp"):
+            try:
+                old = time.time() - item.stat().st_mtime > 3600
+            except FileNotFoundError:  # its writer has just given it its name
+                continue
+            if old:
+                _forget(item.path)
 
 
 def _files() -> Iterator[tuple[str, os.DirEntry[str]]]:
