@@ -191,6 +191,8 @@ def _check_advanced(x: Any, dims: Sequence[int], tensors: Sequence[Any]) -> None
     except RuntimeError:
         raise IndexError("shape mismatch: indexing tensors could not be broadcast together with shapes "
                          + ", ".join(str(list(t.shape)) for t in tensors)) from None
+    if any(size == 0 for k, size in enumerate(x.shape) if k not in dims):
+        return  # nothing is read, so torch does not look
     for n, (t, k) in enumerate(zip(tensors, dims, strict=True)):  # torch counts the index tensors here, not the dimensions
         in_bounds(t, x.shape[k], n, IndexError, wraps=True)
 
