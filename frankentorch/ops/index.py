@@ -59,6 +59,8 @@ def outside(index: Any, low: int, high: int) -> int | None:
 
 def in_bounds(index: Any, size: int, dim: int, kind: type[Exception] = RuntimeError, prefix: str = "", wraps: bool = False) -> None:
     bad = outside(index, -size if wraps else 0, size)
+    if bad is not None and size == 0 and wraps:
+        raise kind("index is out of bounds for dimension with size 0")
     if bad is not None:
         raise kind(f"{prefix}index {bad} is out of bounds for dimension {dim} with size {size}")
 
