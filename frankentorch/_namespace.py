@@ -36,7 +36,7 @@ FROM: dict[str, tuple[str, str]] = {
 
 def fill(ns: dict[str, Any]) -> None:
     """Put torch's names into `ns`."""
-    from . import autograd, dtypes, memory_format, methods, printing, size, tensor
+    from . import autograd, construct, dtypes, memory_format, methods, printing, size, tensor
     from .device import device, get_default_device, set_default_device
     from .ops.define import API
 
@@ -52,8 +52,8 @@ def fill(ns: dict[str, Any]) -> None:
         if hasattr(memory_format, name):
             ns[name] = getattr(memory_format, name)
     ns.update(Size=size.Size, set_printoptions=printing.set_printoptions)
-    ns.update(Tensor=tensor.Tensor, tensor=tensor.tensor, as_tensor=tensor.as_tensor, asarray=tensor.as_tensor, from_numpy=tensor.from_numpy,
-              from_dlpack=tensor.from_dlpack, frombuffer=tensor.frombuffer)
+    ns.update(Tensor=tensor.Tensor, tensor=construct.tensor, as_tensor=construct.as_tensor, asarray=construct.as_tensor, from_numpy=construct.from_numpy,
+              from_dlpack=construct.from_dlpack, frombuffer=construct.frombuffer)
     for name, entry in API.items():
         if entry.public and not name.startswith("_"):
             ns[name] = entry.function

@@ -19,7 +19,7 @@ from .ops.define import API
 def _as_index(k: Any) -> Any:
     """Lists, ranges and arrays are index tensors."""
     if isinstance(k, (list, range, np.ndarray)) and not isinstance(k, tuple):
-        from .tensor import construct
+        from .construct import construct
 
         t = construct(list(k) if isinstance(k, range) else k)
         return t.to(dtypes.int64) if t.numel() == 0 and not isinstance(k, np.ndarray) else t
@@ -121,7 +121,7 @@ def _select(view: Any, dim: int, i: int) -> Any:
 
 
 def _flag(k: bool) -> Any:
-    from .tensor import construct
+    from .construct import construct
 
     return construct([0] if k else [], dtypes.int64)
 
@@ -142,7 +142,7 @@ def _is_whole(key: Any) -> bool:
 
 def setitem(x: Any, key: Any, value: Any) -> None:
     """Assignment through the view that `key` selects."""
-    from .tensor import construct
+    from .construct import construct
 
     given = value
     if isinstance(key, tuple) and len(key) == 0:

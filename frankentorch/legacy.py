@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 from . import dtypes
+from .construct import construct
 from .ops.create import full_of
 from .size import Size
-from .tensor import Tensor, construct
+from .tensor import Tensor
 
 
 class _Legacy(type):

@@ -233,7 +233,7 @@ class TypedStorage:
             self._untyped_storage = UntypedStorage._of(args[0])
             self.dtype = dtype or args[0].dtype
         elif args and not isinstance(args[0], int):
-            from .tensor import construct
+            from .construct import construct
 
             self._untyped_storage = UntypedStorage._of(construct(list(args[0]), self.dtype))
         else:

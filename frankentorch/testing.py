@@ -14,9 +14,10 @@ import numpy as np
 
 from . import dtypes
 from ._missing import getattr_of
+from .construct import as_tensor
 from .ops.call import is_tensor
 from .ops.define import API
-from .tensor import Tensor, as_tensor
+from .tensor import Tensor
 
 __all__ = ["assert_allclose", "assert_close", "make_tensor"]
 

@@ -11,6 +11,7 @@ import pytest
 from row_cases import DTYPES, cases, primitives, required, values
 
 import frankentorch as torch
+from frankentorch.construct import from_array
 from frankentorch.errors import NotImplementedYet
 from frankentorch.ir import exact
 from frankentorch.knobs import scoped
@@ -19,7 +20,6 @@ from frankentorch.ops.define import API
 from frankentorch.ops.record import emit, number
 from frankentorch.ops.table import ROWS, Kind, Row
 from frankentorch.runtime import jit
-from frankentorch.tensor import from_array
 
 
 def laid_out(x: np.ndarray) -> Any:

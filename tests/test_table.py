@@ -12,11 +12,11 @@ from row_cases import DTYPES, FLOATS, INTS, arity, cases, primitives, required, 
 
 import frankentorch as torch
 from frankentorch.autograd import gradcheck, gradgradcheck
+from frankentorch.construct import from_array
 from frankentorch.errors import NotImplementedYet
 from frankentorch.ops.define import API
 from frankentorch.ops.record import emit
 from frankentorch.ops.table import ROWS, Kind, Row, schema_params
-from frankentorch.tensor import from_array
 
 # What is known to differ from torch, and why. A difference that goes away fails its test (strict).
 KNOWN = {

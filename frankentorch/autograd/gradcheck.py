@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ..construct import construct
 from ..ops.call import is_tensor
-from ..tensor import construct
 
 
 class GradcheckError(RuntimeError):

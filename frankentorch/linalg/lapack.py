@@ -44,8 +44,8 @@ def qr(A: Any, mode: str = "reduced", *, out: Any = None) -> Any:
         raise RuntimeError(f"qr received unrecognized mode '{mode}' but expected one of 'reduced' (default), 'r', or 'complete'")
     import numpy as np
 
+    from ..construct import from_array
     from ..ops import call
-    from ..tensor import from_array
 
     a = _operand("qr", A)
     try:

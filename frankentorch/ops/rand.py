@@ -57,7 +57,7 @@ class Generator(streams.Generator):
 
     def get_state(self) -> Any:  # type: ignore[override]
         """The state as a uint8 tensor of torch's 5056 bytes."""
-        from ..tensor import from_array
+        from ..construct import from_array
 
         self._settle()
         return from_array(np.frombuffer(super().get_state(), dtype=np.uint8))

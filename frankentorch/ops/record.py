@@ -322,7 +322,7 @@ def number(dtype: Any, value: Any) -> Any:
         if isinstance(value, complex) and value.imag:
             import numpy as np
 
-            from ..tensor import from_array
+            from ..construct import from_array
 
             return from_array(np.array(value, dtype.np))
         value = float(value.real)
