@@ -29,8 +29,8 @@ class InterpreterError(RuntimeError):
     """The reference interpreter met IR it cannot give a meaning to.
 
     Cause: a module holds an op without a reference rule, or an operand has a value its op does not admit.
-    Example: ``ft opt --run`` on a module in which a pass left an unregistered op.
-    Remedy: dump the module after each pass (``ft dump --stages``); the first stage that fails names the faulty pass.
+    Example: ``ft opt -t run`` on a module in which a pass left an unregistered op.
+    Remedy: dump the module after each pass (``ft dump --after PASS``); the first that fails names the faulty pass.
     """
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..ops.call import is_tensor
 from ..ops.record import grad_mode, state
-from ..runtime.tape import Name, _sequence, add_hook, differentiable, overwritten
+from ..runtime.tape import FREED, Name, _sequence, add_hook, differentiable, overwritten
 
 
 class FunctionNode:
@@ -61,9 +61,7 @@ class FunctionNode:
     @property
     def saved_tensors(self) -> tuple[Any, ...]:
         if self._released:
-            raise RuntimeError("Trying to backward through the graph a second time (or directly access saved tensors after they have already been freed). "
-                               "Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify retain_graph=True "
-                               "if you need to backward through the graph a second time or if you need to access saved tensors after calling backward.")
+            raise RuntimeError(FREED)
         out: list[Any] = []
         for kind, payload in self._saved:
             if kind == "none":

@@ -7,19 +7,11 @@ of factorisations are not there yet: an operand that requires grad is an error t
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..errors import NotImplementedYet
 from ..ops.record import state
 from ..runtime.program import STATS
-
-
-class QR(NamedTuple):
-    Q: Any
-    R: Any
-
-
-QR.__module__ = "torch.return_types"
 
 
 def _operand(name: str, a: Any) -> Any:
@@ -44,6 +36,7 @@ def qr(A: Any, mode: str = "reduced", *, out: Any = None) -> Any:
         raise RuntimeError(f"qr received unrecognized mode '{mode}' but expected one of 'reduced' (default), 'r', or 'complete'")
     import numpy as np
 
+    from .. import return_types
     from ..construct import from_array
     from ..ops import call
 
@@ -67,5 +60,5 @@ def qr(A: Any, mode: str = "reduced", *, out: Any = None) -> Any:
         r[i] = found[-1][:k]
         if mode != "r":
             q[i] = found[0]
-    result = QR(from_array(q), from_array(r))
+    result = return_types.ALL["linalg_qr"]([from_array(q), from_array(r)])
     return result if out is None else call.write_out(out, result)

@@ -27,6 +27,12 @@ _sequence = itertools.count()
 LOW = (dtypes.bfloat16, dtypes.float16)
 
 
+FREED = (
+    "Trying to backward through the graph a second time (or directly access saved tensors after they have already been freed). "
+    "Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify retain_graph=True if you "
+    "need to backward through the graph a second time or if you need to access saved tensors after calling backward.")
+
+
 class Version:
     """A storage's count of in-place writes, shared by every tensor on it.
 
@@ -114,10 +120,7 @@ class Node:
     def apply(self, grads: list[Any], create_graph: bool) -> Sequence[Any]:
         """Gradients of the inputs from those of the outputs (None where there is none), as tensors."""
         if self.saved is None:
-            raise RuntimeError(
-                "Trying to backward through the graph a second time (or directly access saved tensors after they have already been freed). "
-                "Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify retain_graph=True if you "
-                "need to backward through the graph a second time or if you need to access saved tensors after calling backward.")
+            raise RuntimeError(FREED)
         saved = self.saved
         for version, seen, type_, name, number, store, writes, start, at in self.versions:
             if store.writes != writes and store.latest is not None and version.v == seen and saved:
